@@ -1,0 +1,1 @@
+"""The composition root: settings to running processes, and operator commands."""

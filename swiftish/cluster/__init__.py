@@ -1,0 +1,1 @@
+"""Talking to many nodes: order, quorum, upload, download, the wire contract."""

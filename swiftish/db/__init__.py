@@ -1,0 +1,1 @@
+"""The LMDB broker that account and container databases are made of."""

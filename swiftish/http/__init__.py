@@ -1,0 +1,1 @@
+"""Request, Response, Body, Handler; the socket on either side of them."""

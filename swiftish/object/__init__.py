@@ -1,0 +1,1 @@
+"""Object server, disk files and workers."""

@@ -1,0 +1,1 @@
+"""Which devices hold a partition; how partitions are placed."""

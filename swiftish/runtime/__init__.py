@@ -1,0 +1,1 @@
+"""How a process lives: clock, settings, logs, threads, tasks, files, LMDB environments."""
