@@ -80,6 +80,7 @@ BANNED_CALLS = {
 # Where everything may be caught and need not be raised again, and why.
 BROAD_EXCEPT = {
     "http/errors.py": "Bugs: an unexpected exception becomes one logged 500",
+    "runtime/environment.py": "group commit: what work raises goes to whoever asked for it",
     "runtime/tasks.py": "supervise: a daemon's exception is logged, and the daemon started again",
     "runtime/worker.py": "an exception costs that unit of work, is counted, and backs off",
 }
