@@ -30,6 +30,7 @@ from typing import Any, Self, TypeVar
 import lmdb
 
 from swiftish.domain.limits import MiB
+from swiftish.domain.listing import after_prefix
 
 T = TypeVar("T")
 
@@ -359,12 +360,6 @@ class Environment:
             stat = transaction.stat(table) if table is not None else transaction.stat()
             pages += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         return self.map_size_bytes - pages * page >= self._reserve
-
-
-def after_prefix(prefix: bytes) -> bytes | None:
-    """The least key greater than all that begin with `prefix`; None when there is no such key."""
-    stem = prefix.rstrip(b"\xff")
-    return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
 
 
 def _run_all(batch: Sequence[_Pending], writer: Writer) -> None:

@@ -1,0 +1,176 @@
+"""Accounts and their rows, one per container, in the transactions of one environment.
+
+Functions that take a Writer are the work of one transaction: they refuse before they write, and
+may be run again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from swiftish.db import heads, row_table
+from swiftish.db.heads import Head, Totals
+from swiftish.db.name_index import space_of
+from swiftish.db.row_table import Stored
+from swiftish.domain import metadata as metadata_rules
+from swiftish.domain.limits import Limits
+from swiftish.domain.listing import Query
+from swiftish.domain.listing import page as listing_page
+from swiftish.domain.metadata import Metadata, TooMuchMetadata
+from swiftish.domain.rows import (
+    ContainerRow,
+    decode_container,
+    encode_container,
+    merge_containers,
+)
+from swiftish.domain.timestamp import Timestamp
+from swiftish.http.replies import Refusal
+from swiftish.runtime.environment import Reader, Writer
+
+TABLES = (*heads.TABLES, *row_table.TABLES)
+
+USER_METADATA = "x-account-meta-"
+DELETED = {"x-account-status": "Deleted"}
+
+
+@dataclass(slots=True)
+class Info:
+    """An account: what it is and what it holds."""
+
+    head: Head
+    totals: Totals
+
+    @property
+    def is_deleted(self) -> bool:
+        """Deleted by its owner (then containers may be left), or empty and never made."""
+        return self.head.marked_deleted or (
+            self.head.delete > self.head.put and self.totals.sum(0) == 0
+        )
+
+
+def find(reader: Reader, digest: bytes) -> Info | None:
+    """The account, also when it is deleted; None when there never was one."""
+    head = heads.find(reader, digest)
+    return None if head is None else Info(head, heads.find_totals(reader, head.id))
+
+
+def existing(info: Info | None) -> Info:
+    """Raises Refusal 404, which tells a deleted account from one that never was."""
+    if info is None:
+        raise Refusal(404)
+    if info.is_deleted:
+        raise Refusal(404, None, DELETED if info.head.marked_deleted else None)
+    return info
+
+
+def page(reader: Reader, info: Info, query: Query) -> list[tuple[bytes, bytes | None]]:
+    """(name, stored row) and (subdirectory, None)."""
+    space = space_of(info.head.id)
+
+    def walk(start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        return row_table.ROWS.walk(reader, space, start, stop, reverse=query.reverse)
+
+    return listing_page(walk, query)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A PUT or POST of an account."""
+
+    account: str
+    timestamp: Timestamp
+    metadata: Metadata
+
+
+def put_account(writer: Writer, digest: bytes, change: Change, limits: Limits) -> bool:
+    """Make the account or change it; True when it was made.
+
+    Raises Refusal 400 for too much metadata, 403 when its owner has deleted it, 409 when it was
+    deleted later than this.
+    """
+    writer.require_room()
+    info = find(writer, digest)
+    if info is None:
+        _check_metadata(change.metadata, limits)
+        head = heads.new_head(writer, account=change.account, timestamp=change.timestamp)
+        head.metadata = dict(change.metadata)
+        heads.save(writer, digest, head)
+        return True
+    head, again = info.head, info.is_deleted
+    if head.marked_deleted:
+        raise Refusal(403, "Recently deleted", DELETED)
+    if again and change.timestamp < head.delete:
+        text = "A newer change is stored."
+        raise Refusal(409, text, {"x-backend-timestamp": head.delete.internal})
+    _merge_metadata(head, change, limits)
+    head.put = max(head.put, change.timestamp)
+    if again:
+        head.status_changed = change.timestamp
+    heads.save(writer, digest, head)
+    return again
+
+
+def post_account(writer: Writer, digest: bytes, change: Change, limits: Limits) -> None:
+    """Merge metadata.  Raises Refusal 400, 404."""
+    writer.require_room()
+    info = existing(find(writer, digest))
+    _merge_metadata(info.head, change, limits)
+    heads.save(writer, digest, info.head)
+
+
+def delete_account(writer: Writer, digest: bytes, timestamp: Timestamp) -> None:
+    """Mark the account as deleted; what is in it is left to the reaper.  Raises Refusal 404."""
+    head = existing(find(writer, digest)).head
+    if timestamp > head.delete:
+        head.delete = head.status_changed = timestamp
+        head.marked_deleted = True
+        head.metadata = metadata_rules.cleared(head.metadata, timestamp)
+        heads.save(writer, digest, head)
+
+
+def put_container(
+    writer: Writer, digest: bytes, *, account: str, container: bytes, row: ContainerRow
+) -> None:
+    """Merge what a container reports; the totals change with it.  Again, it changes nothing.
+
+    Raises Refusal 404 when there is no account, unless its name begins with ".".
+    """
+    if not row.deleted:
+        writer.require_room()
+    info = find(writer, digest)
+    if info is None:
+        if not account.startswith("."):
+            raise Refusal(404)
+        moment = max(row.put_timestamp, row.delete_timestamp)
+        info = Info(heads.new_head(writer, account=account, timestamp=moment), Totals())
+        heads.save(writer, digest, info.head)
+    head, totals = existing(info).head, info.totals
+    space = space_of(head.id)
+    old = row_table.find(writer, space, container)
+    old_sequence = None
+    if old is not None:
+        old_row, old_sequence = decode_container(old.value)
+        row = merge_containers(old_row, row)
+        if row == old_row:
+            return
+        if not old_row.deleted:
+            totals.add(old_row.policy_index, -1, -old_row.objects, -old_row.bytes)
+    if not row.deleted:
+        totals.add(row.policy_index, 1, row.objects, row.bytes)
+    totals.sequence += 1
+    new = Stored(encode_container(row, totals.sequence), row.deleted)
+    row_table.put(writer, space, container, new, old=old)
+    row_table.log_change(writer, head.id, 0, container, new=totals.sequence, old=old_sequence)
+    heads.save_totals(writer, head.id, totals)
+
+
+def _merge_metadata(head: Head, change: Change, limits: Limits) -> None:
+    merged = metadata_rules.merge(head.metadata, change.metadata)
+    _check_metadata(merged, limits)
+    head.metadata = merged
+
+
+def _check_metadata(metadata: Metadata, limits: Limits) -> None:
+    try:
+        metadata_rules.check(metadata, prefix=USER_METADATA, limits=limits)
+    except TooMuchMetadata as error:
+        raise Refusal(400, str(error)) from None

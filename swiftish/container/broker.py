@@ -1,0 +1,278 @@
+"""Containers and their rows, in the transactions of one environment.
+
+Functions that take a Writer are the work of one transaction: they refuse before they write, and
+may be run again.  A container that has changed since its accounts were told is marked as dirty in
+the transaction that changes it; the mark is the number of the change.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from swiftish.db import heads, row_table
+from swiftish.db.heads import Head, Totals
+from swiftish.db.name_index import space_of
+from swiftish.db.row_table import Stored
+from swiftish.domain import metadata as metadata_rules
+from swiftish.domain.limits import Limits
+from swiftish.domain.listing import Query
+from swiftish.domain.listing import page as listing_page
+from swiftish.domain.metadata import Metadata, TooMuchMetadata
+from swiftish.domain.rows import ObjectRow, decode_row, encode_row, merge
+from swiftish.domain.timestamp import Timestamp
+from swiftish.http.replies import Refusal
+from swiftish.runtime.environment import Reader, Writer
+
+DIRTY = "dirty"
+TABLES = (*heads.TABLES, *row_table.TABLES, DIRTY)
+
+USER_METADATA = "x-container-meta-"
+
+
+@dataclass(slots=True)
+class Info:
+    """A container: what it is and what it holds."""
+
+    head: Head
+    totals: Totals
+
+    @property
+    def is_deleted(self) -> bool:
+        """Deleted after it was last put, and empty in every policy."""
+        return self.head.delete > self.head.put and self.totals.sum(0) == 0
+
+    @property
+    def objects(self) -> int:
+        return self._total(0)
+
+    @property
+    def bytes(self) -> int:
+        return self._total(1)
+
+    def _total(self, place: int) -> int:
+        sums = self.totals.by_policy.get(self.head.policy_index)
+        return sums[place] if sums else 0
+
+
+class Report(NamedTuple):
+    """A container of whose change the accounts have not heard yet, and that change."""
+
+    digest: bytes
+    mark: bytes
+    info: Info
+
+
+def find(reader: Reader, digest: bytes) -> Info | None:
+    """The container, also when it is deleted; None when there never was one."""
+    head = heads.find(reader, digest)
+    return None if head is None else Info(head, heads.find_totals(reader, head.id))
+
+
+def page(reader: Reader, info: Info, query: Query) -> list[tuple[bytes, bytes | None]]:
+    """(name, stored row) and (subdirectory, None) of the container's own policy."""
+    space = space_of(info.head.id, info.head.policy_index)
+
+    def walk(start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        return row_table.ROWS.walk(reader, space, start, stop, reverse=query.reverse)
+
+    return listing_page(walk, query)
+
+
+# ---- changes of the container itself -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A PUT or POST of a container.  `policy_index` is None when any will do."""
+
+    account: str
+    container: str
+    timestamp: Timestamp
+    metadata: Metadata
+    policy_index: int | None = None
+    policy_index_default: int = 0
+
+
+def put_container(
+    writer: Writer, digest: bytes, change: Change, limits: Limits
+) -> tuple[Info, bool]:
+    """Make the container or change it; True when it was made, for the first time or again.
+
+    Raises Refusal 400 for too much metadata, 409 for another policy than it has (with that in
+    x-backend-storage-policy-index) or a newer deletion.
+    """
+    writer.require_room()
+    info = find(writer, digest)
+    new_policy = change.policy_index
+    if new_policy is None:
+        new_policy = change.policy_index_default
+    if info is None:
+        _check_metadata(change.metadata, limits)
+        head = heads.new_head(
+            writer,
+            account=change.account,
+            container=change.container,
+            timestamp=change.timestamp,
+        )
+        head.policy_index, head.metadata = new_policy, dict(change.metadata)
+        info = Info(head, Totals())
+        _save(writer, digest, info)
+        return info, True
+    head, again = info.head, info.is_deleted
+    if again and change.timestamp < head.delete:
+        raise superseded(head)
+    if not again and change.policy_index not in (None, head.policy_index):
+        raise Refusal(
+            409,
+            "The container has another storage policy.",
+            {"x-backend-storage-policy-index": str(head.policy_index)},
+        )
+    merged = metadata_rules.merge(head.metadata, change.metadata)
+    _check_metadata(merged, limits)
+    head.metadata = merged
+    head.put = max(head.put, change.timestamp)
+    if again:
+        head.policy_index, head.status_changed = new_policy, change.timestamp
+    _save(writer, digest, info)
+    return info, again
+
+
+def post_container(writer: Writer, digest: bytes, change: Change, limits: Limits) -> None:
+    """Merge metadata.  Raises Refusal 400, 404."""
+    writer.require_room()
+    info = find(writer, digest)
+    if info is None or info.is_deleted:
+        raise Refusal(404)
+    merged = metadata_rules.merge(info.head.metadata, change.metadata)
+    _check_metadata(merged, limits)
+    info.head.metadata = merged
+    info.head.put = max(info.head.put, change.timestamp)
+    _save(writer, digest, info)
+
+
+def delete_container(writer: Writer, digest: bytes, timestamp: Timestamp) -> tuple[Info, bool]:
+    """Mark the container as deleted; True when it was there until now.
+
+    Raises Refusal 404 when there never was one, 409 when it is not empty or was put later.
+    """
+    info = find(writer, digest)
+    if info is None:
+        raise Refusal(404)
+    head, existed = info.head, not info.is_deleted
+    if info.totals.sum(0):
+        raise Refusal(409, "The container is not empty.")
+    deleted = max(head.delete, timestamp)
+    if deleted <= head.put:
+        raise superseded(head)
+    head.delete = deleted
+    head.metadata = metadata_rules.cleared(head.metadata, timestamp)
+    if existed:
+        head.status_changed = timestamp
+    _save(writer, digest, info)
+    return info, existed
+
+
+def superseded(head: Head) -> Refusal:
+    """Something newer is stored."""
+    newest = max(head.put, head.delete).internal
+    return Refusal(409, "A newer change is stored.", {"x-backend-timestamp": newest})
+
+
+def _check_metadata(metadata: Metadata, limits: Limits) -> None:
+    try:
+        metadata_rules.check(metadata, prefix=USER_METADATA, limits=limits)
+    except TooMuchMetadata as error:
+        raise Refusal(400, str(error)) from None
+
+
+def _save(writer: Writer, digest: bytes, info: Info) -> None:
+    info.totals.sequence += 1  # so that the mark is a new one
+    heads.save(writer, digest, info.head)
+    _save_totals(writer, digest, info.head.id, info.totals)
+
+
+def _save_totals(writer: Writer, digest: bytes, database_id: int, totals: Totals) -> None:
+    heads.save_totals(writer, database_id, totals)
+    writer.put(DIRTY, digest, totals.sequence.to_bytes(8, "big"))
+
+
+# ---- rows ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChange:
+    """One row for one container.  `make_container` if there is none: (account, container)."""
+
+    digest: bytes
+    name: bytes
+    policy_index: int
+    row: ObjectRow
+    make_container: tuple[str, str] | None = None
+
+
+def merge_row(writer: Writer, change: RowChange) -> None:
+    """Merge one row; totals, log and mark change with it.  Again, it changes nothing.
+
+    A row for a deleted container brings it back: the object is there, and must be found.
+    Raises Refusal 404 when there never was such a container, EnvironmentFull.
+    """
+    row, name, policy_index = change.row, change.name, change.policy_index
+    if not row.deleted:
+        writer.require_room()
+    database_id = heads.find_id(writer, change.digest)
+    if database_id is None:
+        database_id = _make_container(writer, change)
+    space = space_of(database_id, policy_index)
+    old = row_table.find(writer, space, name)
+    old_row = old_sequence = None
+    if old is not None:
+        old_row, old_sequence = decode_row(old.value, deleted=old.deleted)
+        row = merge(old_row, row)
+        if row == old_row:
+            return
+    totals = heads.find_totals(writer, database_id)
+    totals.sequence += 1
+    if old_row is not None and not old_row.deleted:
+        totals.add(policy_index, -1, -old_row.size)
+    if not row.deleted:
+        totals.add(policy_index, 1, row.size)
+    new = Stored(encode_row(row, totals.sequence), row.deleted)
+    row_table.put(writer, space, name, new, old=old)
+    row_table.log_change(
+        writer, database_id, policy_index, name, new=totals.sequence, old=old_sequence
+    )
+    _save_totals(writer, change.digest, database_id, totals)
+
+
+def _make_container(writer: Writer, change: RowChange) -> int:
+    if change.make_container is None:
+        raise Refusal(404)
+    account, container = change.make_container
+    head = heads.new_head(
+        writer, account=account, container=container, timestamp=change.row.timestamp
+    )
+    head.policy_index = change.policy_index
+    heads.save(writer, change.digest, head)
+    return head.id
+
+
+# ---- what the accounts have not heard --------------------------------------------------------
+
+
+def dirty(reader: Reader, *, after: bytes, limit: int) -> list[Report]:
+    """The next `limit` dirty containers behind `after`, in the order of their hashes."""
+    found: list[Report] = []
+    for digest, mark in reader.scan(DIRTY, start=after + b"\0" if after else b""):
+        info = find(reader, digest)
+        assert info is not None, "what is marked is there"
+        found.append(Report(digest, mark, info))
+        if len(found) == limit:
+            break
+    return found
+
+
+def told(writer: Writer, reports: Sequence[Report]) -> None:
+    """Remove the marks, but for those of containers that have changed again since."""
+    for report in reports:
+        if writer.get(DIRTY, report.digest) == report.mark:
+            writer.delete(DIRTY, report.digest)
