@@ -16,6 +16,7 @@ OFFSET_MAX = 16**16 - 1
 
 _PACKED = struct.Struct(">QQ")
 PACKED_BYTES = _PACKED.size
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -53,10 +54,9 @@ class Timestamp:
         raw = int(whole) * UNITS_PER_SECOND + int(fraction[:5].ljust(5, "0"))
         if not underscore:
             return cls(raw)
-        try:
-            return cls(raw, int(offset, 16))
-        except ValueError:
-            raise BadTimestamp(f"not a timestamp: {text[:40]!r}") from None
+        if not 0 < len(offset) <= 16 or not _HEX_DIGITS.issuperset(offset):
+            raise BadTimestamp(f"not a timestamp: {text[:40]!r}")
+        return cls(raw, int(offset, 16))
 
     @property
     def normal(self) -> str:

@@ -21,7 +21,7 @@ class Ring:
     """
 
     devices: Sequence[Device | None]
-    rows: Sequence[array[int]]
+    rows: "Sequence[array[int]]"
     power: int
     version: int = 0
     _by_place: dict[tuple[str, str], Device] = field(init=False, repr=False, compare=False)

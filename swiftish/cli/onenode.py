@@ -1,0 +1,264 @@
+"""The data folder of a server on one machine: made on the first start, found on later ones.
+
+swiftish.toml       what the data was laid out with, its secrets, its users
+rings/              account.ring.gz, container.ring.gz, object[-N].ring.gz
+devices/d1 …        one folder for each device
+lock                held by the server that runs
+"""
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from swiftish.cli.settings import NodeSettings, ServerSettings
+from swiftish.domain.policy import PolicySet
+from swiftish.ring.device import Device
+from swiftish.ring.even import even_ring
+from swiftish.ring.format import BadRing, decode, encode
+from swiftish.ring.ring import Ring
+from swiftish.runtime.settings import BadSettings, Table, build, merge, read_toml
+
+SETTINGS_FILE = "swiftish.toml"
+XATTR_PROBE = "user.swiftish.probe"
+FIRST_USER = ("admin", "admin")
+
+
+class Unusable(Exception):
+    """The data folder can't be used; the message is a sentence for the operator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rings:
+    account: Ring
+    container: Ring
+    objects: Mapping[int, Ring]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """All that a process needs to serve a data folder."""
+
+    data: Path
+    settings: NodeSettings
+    policies: PolicySet
+    rings: Rings
+    first_start: bool
+
+    @property
+    def devices_root(self) -> Path:
+        return self.data / "devices"
+
+    @property
+    def device_names(self) -> list[str]:
+        return _device_names(self.settings.cluster.devices)
+
+
+def lock(data: Path) -> int:
+    """Make the folder if it is missing and take it for this process and its children.
+
+    Returns the descriptor that holds the lock.  Raises Unusable.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        held = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise Unusable(f"the data folder {data} can't be written: {error.strerror}") from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise Unusable(f"another swiftish is serving the data folder {data} already") from None
+    return held
+
+
+def server_settings(data: Path, above: Table, *, source: Path | None) -> ServerSettings:
+    """What the processes need to know before the folder is opened.  Raises BadSettings."""
+    own = data / SETTINGS_FILE
+    found = read_toml(own) if own.exists() else {}
+    return _build(merge(found, above), source or own).server
+
+
+def open_node(data: Path, above: Table, *, source: Path | None, users: list[Table]) -> Node:
+    """Read the settings' layers; make what is missing of settings, rings and devices.
+
+    `above` is what goes over the folder's own settings, `source` the file it came from (for
+    messages), `users` are those of `--user`.  The caller holds the lock.  Raises Unusable and
+    BadSettings; what is on disk already is never changed.
+    """
+    own = data / SETTINGS_FILE
+    first_start = not own.exists()
+    if first_start:
+        if any(path.name not in ("lock", "lost+found") for path in data.iterdir()):
+            raise Unusable(f"the folder {data} holds something else: {SETTINGS_FILE} is missing")
+        table = _first_settings(above, users)
+    else:
+        table = _later_settings(own, above, users)
+    settings = _build(table, source or own)
+    policies = settings.policies()
+    _check_xattrs(data)
+    if first_start:
+        _make_devices(data / "devices", _device_names(settings.cluster.devices))
+    rings = _rings(data / "rings", settings, policies)
+    if first_start:
+        _write_durably(own, _spell(table, policies).encode(), mode=0o600)
+    return Node(
+        data=data, settings=settings, policies=policies, rings=rings, first_start=first_start
+    )
+
+
+def _first_settings(above: Table, users: list[Table]) -> Table:
+    layout = {"hash_prefix": secrets.token_hex(16), "hash_suffix": secrets.token_hex(16)}
+    table = merge({"cluster": layout}, above)
+    if not users and not _users(table):
+        account, user = FIRST_USER
+        key = secrets.token_urlsafe(18)
+        users = [{"account": account, "user": user, "key": key, "groups": [".admin"]}]
+    return _with_users(table, users)
+
+
+def _later_settings(own: Path, above: Table, users: list[Table]) -> Table:
+    found = read_toml(own)
+    for key, value in above.get("cluster", {}).items():
+        there = found.get("cluster", {}).get(key)
+        if there is not None and there != value:
+            raise BadSettings(
+                f"cluster.{key}: is {value!r}, but the data in {own.parent} was laid out with "
+                f"{there!r}; use that, or another data folder"
+            )
+    named = {policy.get("index") for policy in above.get("policy", [])}
+    for policy in found.get("policy", []) if named else []:
+        if policy["index"] not in named:
+            raise BadSettings(
+                f"policy: {policy['name']!r} (index {policy['index']}) holds data in {own.parent}; "
+                "it can be deprecated, but not left out"
+            )
+    return _with_users(merge(found, above), users)
+
+
+def _users(table: Table) -> list[Table]:
+    found = table.get("auth", {}).get("tempauth", {}).get("user", [])
+    assert isinstance(found, list)
+    return found
+
+
+def _with_users(table: Table, users: list[Table]) -> Table:
+    """`users` added to those of the table; one of the same name is replaced."""
+    if not users:
+        return table
+    new = {(user["account"], user["user"]) for user in users}
+    kept = [u for u in _users(table) if (u.get("account"), u.get("user")) not in new]
+    return merge(table, {"auth": {"tempauth": {"user": [*kept, *users]}}})
+
+
+def _build(table: Table, source: Path) -> NodeSettings:
+    try:
+        return build(NodeSettings, table)
+    except BadSettings as error:
+        raise BadSettings(f"{source}: {error}") from None
+
+
+def _device_names(count: int) -> list[str]:
+    return [f"d{number}" for number in range(1, count + 1)]
+
+
+def _check_xattrs(data: Path) -> None:
+    """Objects keep their metadata in user extended attributes: try one.  Raises Unusable."""
+    probe = data / ".probe"
+    try:
+        probe.touch()
+        try:
+            os.setxattr(probe, XATTR_PROBE, b"1")
+        finally:
+            probe.unlink()
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            raise Unusable(
+                f"the file system of {data} has no user extended attributes; use XFS, ext4 or btrfs"
+            ) from None
+        raise Unusable(f"the data folder {data} can't be written: {error.strerror}") from None
+
+
+def _make_devices(root: Path, names: Iterable[str]) -> None:
+    """On the first start only: a folder that is missing later is a disk that is not mounted."""
+    for name in names:
+        (root / name).mkdir(parents=True, exist_ok=True)
+
+
+def _rings(folder: Path, settings: NodeSettings, policies: PolicySet) -> Rings:
+    """Load the rings, making those that are missing.  Raises Unusable."""
+    cluster = settings.cluster
+    wanted = {"account": cluster.replicas, "container": cluster.replicas}
+    for policy in policies:
+        wanted[_object_ring(policy.index)] = policy.replicas
+    folder.mkdir(exist_ok=True)
+    found: dict[str, Ring] = {}
+    for name, replicas in wanted.items():
+        path = folder / f"{name}.ring.gz"
+        if not path.exists():
+            devices = [
+                Device(id=number, device=device)
+                for number, device in enumerate(_device_names(cluster.devices))
+            ]
+            ring = even_ring(devices, replicas=replicas, power=cluster.part_power)
+            _write_durably(path, encode(ring), mode=0o644)
+        try:
+            found[name] = decode(path.read_bytes())
+        except (BadRing, OSError) as error:
+            raise Unusable(f"{path}: {error}") from None
+        if found[name].replicas != replicas:
+            raise Unusable(
+                f"{path}: the ring has {found[name].replicas} replicas, "
+                f"the settings want {replicas}"
+            )
+    objects = {policy.index: found[_object_ring(policy.index)] for policy in policies}
+    return Rings(account=found["account"], container=found["container"], objects=objects)
+
+
+def _object_ring(index: int) -> str:
+    return f"object-{index}" if index else "object"
+
+
+def _write_durably(path: Path, data: bytes, *, mode: int) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with open(handle, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _spell(table: Table, policies: PolicySet) -> str:
+    """The first start's `swiftish.toml`: the layout, the policies, the users."""
+    cluster = build(NodeSettings, table).cluster
+    lines = [
+        "# Made on the first start. [cluster] and the policies say how the data here is laid out:",
+        "# leave them alone. Everything else may be changed, and settings added.",
+        "",
+        "[cluster]",
+        f"hash_prefix = {json.dumps(cluster.hash_prefix)}",
+        f"hash_suffix = {json.dumps(cluster.hash_suffix)}",
+        f"devices = {cluster.devices}",
+        f"replicas = {cluster.replicas}",
+        f"part_power = {cluster.part_power}",
+    ]
+    for policy in policies:
+        lines += ["", "[[policy]]", f"index = {policy.index}", f"name = {json.dumps(policy.name)}"]
+        lines += [f"aliases = {json.dumps(policy.aliases)}"] if policy.aliases else []
+        lines += ["default = true"] if policy.default else []
+        lines += ["deprecated = true"] if policy.deprecated else []
+        lines += [f"replicas = {policy.replicas}"]
+    for user in _users(table):
+        lines += ["", "[[auth.tempauth.user]]"]
+        lines += [f"{name} = {json.dumps(value)}" for name, value in user.items()]
+    return "\n".join(lines) + "\n"

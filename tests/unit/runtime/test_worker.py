@@ -1,0 +1,48 @@
+"""The loop of all workers."""
+
+import asyncio
+
+import pytest
+
+from swiftish.runtime.worker import Progress, run_forever, run_once
+
+
+class Scripted:
+    """Does what its script says, one step a unit; an exception in it is raised."""
+
+    name = "scripted"
+    interval_s = 0.0001
+
+    def __init__(self, *script: Progress | Exception) -> None:
+        self.script = list(script)
+
+    async def work(self) -> Progress:
+        step = self.script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+def test_once_works_until_idle() -> None:
+    worker = Scripted(Progress.BUSY, Progress.BUSY, Progress.IDLE, Progress.BUSY)
+    assert asyncio.run(run_once(worker)).units == 2
+    assert worker.script == [Progress.BUSY]
+
+
+def test_an_exception_costs_one_unit(caplog: pytest.LogCaptureFixture) -> None:
+    worker = Scripted(Progress.BUSY, OSError("disk"), Progress.IDLE, Progress.BUSY, Progress.DONE)
+    statistics = asyncio.run(run_forever(worker, stopping=asyncio.Event()))
+    assert (statistics.units, statistics.errors) == (2, 1)
+    assert "worker failed" in caplog.text
+
+
+def test_stopping_ends_a_rest_at_once() -> None:
+    async def scene() -> None:
+        worker = Scripted(Progress.IDLE)
+        worker.interval_s = 3600
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().call_soon(stopping.set)
+        async with asyncio.timeout(5):
+            await run_forever(worker, stopping=stopping)
+
+    asyncio.run(scene())
