@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import orjson
+
 from swiftish.account import broker
 from swiftish.account.broker import USER_METADATA, Change, Info
 from swiftish.cluster.backend_app import (
@@ -20,7 +22,7 @@ from swiftish.domain.limits import Limits
 from swiftish.domain.listing import Query
 from swiftish.domain.metadata import present
 from swiftish.domain.policy import PolicySet
-from swiftish.domain.rows import ContainerRow, decode_container, iso
+from swiftish.domain.rows import ContainerRow, decode_container
 from swiftish.http.message import Handler, Response
 from swiftish.http.replies import Refusal, empty
 from swiftish.runtime.clock import Clock
@@ -32,10 +34,7 @@ METADATA_FAMILIES = (USER_METADATA, "x-account-sysmeta-")
 
 
 class AccountService:
-    """All accounts on this node's devices.
-
-    Close it after the devices' threads have ended (`Devices.close`).
-    """
+    """All accounts on this node's devices."""
 
     workers: Sequence[Worker] = ()
 
@@ -81,7 +80,7 @@ class AccountService:
     def _listing(self, reader: Reader, digest: bytes, query: Query) -> Response:
         info = broker.existing(broker.find(reader, digest))
         entries = [self._entry(name, value) for name, value in broker.page(reader, info, query)]
-        return json_listing(self._headers(info), entries)
+        return json_listing(self._headers(info), orjson.dumps(entries))
 
     def _entry(self, name: bytes, value: bytes | None) -> dict[str, Any]:
         text = name.decode("utf-8", "replace")
@@ -92,7 +91,7 @@ class AccountService:
             "name": text,
             "count": row.objects,
             "bytes": row.bytes,
-            "last_modified": iso(row.put_timestamp.raw),
+            "last_modified": row.put_timestamp.iso,
         }
         policy = self._policies.by_index(row.policy_index)
         if policy is not None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from email.utils import formatdate
 from functools import partial
-from typing import Any
 
 from swiftish.cluster.backend_app import (
     BackendApp,
@@ -25,7 +24,7 @@ from swiftish.domain.limits import Limits
 from swiftish.domain.listing import Query
 from swiftish.domain.metadata import present
 from swiftish.domain.policy import PolicySet
-from swiftish.domain.rows import ObjectRow, object_entry
+from swiftish.domain.rows import ObjectRow, listing_entries
 from swiftish.http.message import Handler, Response
 from swiftish.http.replies import Refusal, empty
 from swiftish.ring.ring import Ring
@@ -42,10 +41,7 @@ KEPT_HEADERS = frozenset(
 
 
 class ContainerService:
-    """All containers on this node's devices.
-
-    Close it after the devices' threads have ended (`Devices.close`).
-    """
+    """All containers on this node's devices."""
 
     def __init__(  # noqa: PLR0913  (only the composition root calls it, by name)
         self,
@@ -209,13 +205,7 @@ class ContainerService:
 
 def _listing(reader: Reader, digest: bytes, query: Query) -> Response:
     info = _existing(broker.find(reader, digest))
-    entries: list[dict[str, Any]] = [
-        object_entry(name, value)
-        if value is not None
-        else {"subdir": name.decode("utf-8", "replace")}
-        for name, value in broker.page(reader, info, query)
-    ]
-    return json_listing(_headers(info), entries)
+    return json_listing(_headers(info), listing_entries(broker.page(reader, info, query)))
 
 
 def _existing(info: Info | None) -> Info:

@@ -64,7 +64,7 @@ class Pool:
         return device.name in self._open or self._path(device).exists()
 
     def close(self) -> None:
-        """Close all; the devices' threads must have ended."""
+        """Wait for what is under way, then close all; what is asked later is a 503."""
         for environment in self._open.values():
             environment.close()
         self._open.clear()

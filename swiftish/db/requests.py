@@ -1,9 +1,6 @@
 """What requests to account and container servers have in common."""
 
 from collections.abc import Mapping
-from typing import Any
-
-import orjson
 
 from swiftish.cluster.backend_app import Call
 from swiftish.domain.listing import BadQuery, Query
@@ -36,10 +33,10 @@ def listing_query(call: Call, *, limit_max: int) -> Query:
         raise Refusal(error.status, str(error)) from None
 
 
-def json_listing(headers: Mapping[str, str], entries: list[dict[str, Any]]) -> Response:
+def json_listing(headers: Mapping[str, str], entries: bytes) -> Response:
     """A listing is always JSON between nodes; the proxy knows what the client wants."""
     return Response(
         status=200,
         headers={**headers, "content-type": "application/json; charset=utf-8"},
-        body=Bytes(orjson.dumps(entries)),
+        body=Bytes(entries),
     )

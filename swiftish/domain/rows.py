@@ -5,18 +5,18 @@ Every replica sees changes in its own order and some of them twice, so merging m
 Each group of fields has a timestamp, and the newest wins; of two with one timestamp the greater
 wins, which is as good as any other rule that all replicas share.  (Reference 2.6.)
 
-The stored form is a msgpack array that begins with its version.  What nearly all rows share (one
-timestamp, an MD5 in hex) is left out or packed.
-
 Pure.
 """
 
-from functools import lru_cache
+from collections.abc import Iterable
+from struct import Struct
+from struct import error as struct_error
 from typing import Any, NamedTuple
 
 import msgpack
+import orjson
 
-from swiftish.domain.timestamp import UNITS_PER_SECOND, ZERO, Timestamp
+from swiftish.domain.timestamp import ZERO, Timestamp
 
 DELETED_TYPE = "application/deleted"
 DELETED_ETAG = "noetag"
@@ -90,9 +90,16 @@ def _report(row: ContainerRow) -> tuple[Timestamp, int, int, int]:
 
 
 # ---- stored form -----------------------------------------------------------------------------
+#
+# An object's row: version, flags, place in the change log, timestamp (and five fields more where
+# there are three timestamps or an offset), and then the end of its entry in a JSON listing.  So a
+# page of ten thousand is put together from stored bytes: 2.5 ms, against 12 from a compact form,
+# which would save 100 bytes of about 300 that a row takes with its name, twice, and its keys.
 
 VERSION = 1
-_SHORT = 6  # fields of an object's row whose three timestamps are one, without an offset
+_FIXED = Struct(">BBQQ")  # version, flags, sequence, raw timestamp
+_MOMENTS = Struct(">QQQQQ")  # its offset; content type's raw and offset; metadata's
+_HAS_MOMENTS = 0x01
 
 
 class UnknownVersion(ValueError):
@@ -102,39 +109,66 @@ class UnknownVersion(ValueError):
 def encode_row(row: ObjectRow, sequence: int) -> bytes:
     """The stored form; `sequence` is the row's place in the change log."""
     moment, kind, meta = row.timestamp, row.content_type_timestamp, row.metadata_timestamp
-    fields: list[Any]
-    fields = [VERSION, sequence, moment.raw, row.size, _packed_etag(row.etag), row.content_type]
-    if moment.offset or kind != moment or meta != moment:
-        fields += (moment.offset, kind.raw, kind.offset, meta.raw, meta.offset)
-    return packed(fields)
+    entry = orjson.dumps(
+        {
+            "hash": _utf8(row.etag),
+            "bytes": row.size,
+            "content_type": _utf8(row.content_type),
+            "last_modified": meta.iso,
+        }
+    )[1:]
+    if not moment.offset and kind == moment == meta:
+        return _FIXED.pack(VERSION, 0, sequence, moment.raw) + entry
+    return (
+        _FIXED.pack(VERSION, _HAS_MOMENTS, sequence, moment.raw)
+        + _MOMENTS.pack(moment.offset, kind.raw, kind.offset, meta.raw, meta.offset)
+        + entry
+    )
 
 
 def decode_row(value: bytes, *, deleted: bool) -> tuple[ObjectRow, int]:
     """The row and its place in the change log.  Raises UnknownVersion."""
-    fields = unpacked(value)
-    _, sequence, raw, size, etag, content_type = fields[:_SHORT]
-    if type(etag) is bytes:
-        etag = etag.hex()
-    if len(fields) == _SHORT:
-        moment = kind = meta = Timestamp(raw)
-    else:
-        offset, kind_raw, kind_offset, meta_raw, meta_offset = fields[_SHORT:]
+    try:
+        version, flags, sequence, raw = _FIXED.unpack_from(value)
+        entry = orjson.loads(b"{" + value[_entry_start(value) :])
+    except (struct_error, orjson.JSONDecodeError) as error:
+        raise UnknownVersion(f"no row: {value[:20]!r}") from error
+    if version != VERSION:
+        raise UnknownVersion(f"no row of version {VERSION}: {value[:20]!r}")
+    if flags & _HAS_MOMENTS:
+        offset, kind_raw, kind_offset, meta_raw, meta_offset = _MOMENTS.unpack_from(
+            value, _FIXED.size
+        )
         moment, kind = Timestamp(raw, offset), Timestamp(kind_raw, kind_offset)
         meta = Timestamp(meta_raw, meta_offset)
+    else:
+        moment = kind = meta = Timestamp(raw)
+    size, etag, content_type = entry["bytes"], entry["hash"], entry["content_type"]
     return ObjectRow(moment, size, etag, deleted, content_type, kind, meta), sequence
 
 
-def object_entry(name: bytes, value: bytes) -> dict[str, str | int]:
-    """A listing's entry, straight from a stored row: ten thousand of these make a page."""
-    fields = unpacked(value)
-    _, _, raw, size, etag, content_type = fields[:_SHORT]
-    return {
-        "name": name.decode("utf-8", "replace"),
-        "hash": etag.hex() if type(etag) is bytes else etag,
-        "bytes": size,
-        "content_type": content_type,
-        "last_modified": iso(fields[9] if len(fields) > _SHORT else raw),
-    }
+def listing_entries(rows: Iterable[tuple[bytes, bytes | None]]) -> bytes:
+    """The JSON array of (name, stored row) and (subdirectory, None)."""
+    dumps, start, short = orjson.dumps, _FIXED.size, bytes((VERSION, 0))
+    entries: list[bytes] = []
+    for name, value in rows:
+        text = dumps(name.decode("utf-8", "replace"))
+        if value is None:
+            entries.append(b'{"subdir":%b}' % text)
+        elif value.startswith(short):
+            entries.append(b'{"name":%b,%b' % (text, value[start:]))
+        else:
+            entries.append(b'{"name":%b,%b' % (text, value[_entry_start(value) :]))
+    return b"[%b]" % b",".join(entries)
+
+
+def _entry_start(value: bytes) -> int:
+    return _FIXED.size + (_MOMENTS.size if value[1] & _HAS_MOMENTS else 0)
+
+
+def _utf8(text: str) -> str:
+    """JSON has no bytes that are not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def encode_container(row: ContainerRow, sequence: int) -> bytes:
@@ -171,27 +205,3 @@ def unpacked(value: bytes) -> list[Any]:
     if type(fields) is not list or not fields or fields[0] != VERSION:
         raise UnknownVersion(f"no row of version {VERSION}: {value[:20]!r}")
     return fields
-
-
-def iso(raw: int) -> str:
-    """`last_modified` of a moment in timestamp units: UTC, no zone, six digits of fraction."""
-    second, fraction = divmod(raw, UNITS_PER_SECOND)
-    return f"{_iso_second(second)}{fraction:05d}0"
-
-
-@lru_cache(maxsize=4096)
-def _iso_second(second: int) -> str:
-    """Objects of one upload share their seconds, and strftime is the dear part of a row."""
-    return Timestamp(second * UNITS_PER_SECOND).iso[:-6]
-
-
-def _packed_etag(etag: str) -> str | bytes:
-    """Half the bytes when it is an MD5 in lower-case hex, as nearly always."""
-    if len(etag) == 32:
-        try:
-            short = bytes.fromhex(etag)
-        except ValueError:
-            return etag
-        if short.hex() == etag:
-            return short
-    return etag

@@ -10,7 +10,7 @@ of writing threads would only queue for the same lock.)
 
 What is stored is always synced; `sync=False` is for what may be lost, such as a cache.  An
 environment must not cross a fork and must not be open twice in a process (closing one would drop
-the other's file locks), so both are refused.  Close it after the last reader has ended.
+the other's file locks), so both are refused.
 """
 
 import asyncio
@@ -154,6 +154,7 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         self._transaction.abort()
+        self._environment._reader_ended()
 
 
 class Writer(Reader):
@@ -251,6 +252,9 @@ class Environment:
         self._open[self.path] = self.map_size_bytes
         self._pid = os.getpid()
         self._commits = 0
+        self._reading = 0
+        self._closed = False
+        self._changed = threading.Condition()  # guards the two above
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._commit_for_ever, name=f"commit-{path.name}", daemon=True
@@ -260,9 +264,13 @@ class Environment:
     def read(self) -> Reader:
         """Begin a read; use it in a `with`, in this thread, and not for long."""
         assert os.getpid() == self._pid, "an environment must not be used after a fork"
+        with self._changed:
+            self._refuse_closed()
+            self._reading += 1
         try:
             return Reader(self, self._environment.begin())
         except lmdb.Error as error:
+            self._reader_ended()
             raise _translated(error, self.path) from error
 
     def write(self, work: Callable[[Writer], T]) -> T:
@@ -271,6 +279,7 @@ class Environment:
         What `work` raises is raised, and nothing is written.
         """
         assert os.getpid() == self._pid, "an environment must not be used after a fork"
+        self._refuse_closed()
         pending: list[T] = []
         self._in_transaction(lambda writer: pending.append(work(writer)))
         return pending[0]
@@ -285,16 +294,32 @@ class Environment:
         """
         assert os.getpid() == self._pid, "an environment must not be used after a fork"
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Pending(work, future))
+        with self._changed:
+            self._refuse_closed()
+            self._queue.put(_Pending(work, future))
         return await future
 
     def close(self) -> None:
-        """Commit what is queued, then close.  May be called twice."""
-        if self._open.pop(self.path, None) is None:
-            return
-        self._queue.put(None)
+        """Commit what is queued, wait for the readers, then close.  May be called twice."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+            self._changed.wait_for(lambda: not self._reading)
         self._thread.join()
         self._environment.close()
+        del self._open[self.path]
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise EnvironmentBusy(self.path, "closed")
+
+    def _reader_ended(self) -> None:
+        with self._changed:
+            self._reading -= 1
+            if self._closed:
+                self._changed.notify_all()
 
     def __repr__(self) -> str:
         return f"<Environment {self.path}: {self._commits} commits>"
