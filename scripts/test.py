@@ -73,7 +73,7 @@ PARTS = {
     ),
     "conformance": Part(
         title="conformance (OpenStack Swift's functional tests)",
-        command=("python", "tests/conformance/run.py"),
+        command=("python", "-m", "tests.conformance.run"),
     ),
 }
 
