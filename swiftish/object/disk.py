@@ -1,0 +1,163 @@
+"""One device: its folders, its syncs, its free space.  Blocking.
+
+Theory of durability.  A name is durable when the folder that holds it has been synced, and so has
+the entry of that folder in its parent, up to the device.  Another request, or another process,
+may have made a folder a moment ago and not have synced it yet, so finding a folder proves nothing:
+before a change is acknowledged, every entry from the device down to the file has been synced by
+this process at least once since it was seen to exist.  For hash folders that is done every time
+(a sync that finds nothing to do costs less than a microsecond on XFS), for the folders above it is
+remembered.  Whoever removes a partition's or suffix's folder from under a running server must stop
+its writers first.
+"""
+
+import logging
+import os
+
+from swiftish.object.errors import BelowReserve, SyncFailed
+from swiftish.object.paths import TEMPORARY, Location
+from swiftish.object.settings import ObjectSettings
+from swiftish.runtime.devices import LocalDevice
+from swiftish.runtime.files import Files
+
+log = logging.getLogger(__name__)
+
+FOLDER_MODE = 0o755
+RACES_MAX = 5  # somebody else's rmdir or replacement can't go on winning for ever
+DURABLE_MAX = 100_000  # suffix folders to remember, some 10 MB
+
+
+class Disk:
+    """The parts of the object store that concern a whole device.  Any thread may use it."""
+
+    def __init__(
+        self, device: LocalDevice, *, files: Files | None = None, settings: ObjectSettings
+    ) -> None:
+        self.device = device
+        self.files = files or Files()
+        self.settings = settings
+        self.root = str(device.path)
+        self._durable: set[str] = set()
+
+    def path(self, relative: str) -> str:
+        return f"{self.root}/{relative}"
+
+    def open_folder(self, location: Location) -> tuple[int, bool]:
+        """A descriptor of the object's hash folder, and whether it had to be made.
+
+        Never makes the device's own folder: a device that is not mounted is not written to.
+        """
+        path = self.path(location.folder)
+        for _ in range(RACES_MAX):
+            made = True
+            try:
+                self.files.mkdir(path, FOLDER_MODE)
+            except FileExistsError:
+                made = False
+            except FileNotFoundError:
+                self._make_parents(location)
+                continue
+            try:
+                return self.files.open(path, os.O_RDONLY | os.O_DIRECTORY), made
+            except FileNotFoundError:
+                continue  # removed by somebody who found it empty
+        raise BlockingIOError(f"{path} is made and removed again all the time")
+
+    def make_folder(self, relative: str) -> None:
+        """Make a folder that may be there, right below one that is."""
+        try:
+            self.files.mkdir(self.path(relative), FOLDER_MODE)
+        except FileExistsError:
+            return
+
+    def require_space(self, size: int) -> None:
+        """Raise BelowReserve when an upload of `size` bytes would use what is kept for deletes."""
+        disk = self.files.statvfs(self.root)
+        reserve = disk.f_blocks * self.settings.free_space_reserve
+        if disk.f_bavail - size // disk.f_frsize <= reserve:
+            raise BelowReserve
+
+    def sync(self, descriptor: int) -> None:
+        """Sync an open file or folder.  Raises SyncFailed, and never tries again: what the kernel
+        then holds in memory can no longer be told from what is on disk."""
+        try:
+            self.files.fsync(descriptor)
+        except OSError as error:
+            self._sync_failed(error)
+
+    def sync_data(self, descriptor: int) -> None:
+        """As `sync`, for the bytes only."""
+        try:
+            self.files.fdatasync(descriptor)
+        except OSError as error:
+            self._sync_failed(error)
+
+    def sync_parents(self, location: Location) -> None:
+        """Make the way to the hash folder durable (see above).  Raises SyncFailed."""
+        suffix, partition = location.suffix_folder, location.partition_folder
+        self._sync_folder(suffix)
+        if suffix in self._durable:
+            return
+        self._sync_folder(partition)
+        if partition not in self._durable:
+            self._sync_folder(location.datadir)
+            self._sync_folder("")
+        if len(self._durable) > DURABLE_MAX:
+            self._durable.clear()
+        self._durable.update((suffix, partition))
+
+    def _make_parents(self, location: Location) -> None:
+        self.make_folder(location.datadir)
+        self.make_folder(location.partition_folder)
+        self.make_folder(location.suffix_folder)
+
+    def _sync_folder(self, relative: str) -> None:
+        descriptor = self.files.open(self.path(relative), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.sync(descriptor)
+        finally:
+            self.files.close(descriptor)
+
+    def _sync_failed(self, error: OSError) -> None:
+        self.device.fail(f"a sync failed: {error}")
+        raise SyncFailed(str(error)) from error
+
+    # ---- temporary files, where there is no O_TMPFILE --------------------------------------------
+
+    def open_temporary(self) -> tuple[int, str]:
+        """A new file in `tmp/`, locked for as long as it is open, and its path."""
+        self.make_folder(TEMPORARY)
+        for _ in range(RACES_MAX):
+            path = self.path(f"{TEMPORARY}/{os.urandom(16).hex()}")
+            descriptor = self.files.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            if self.files.lock(descriptor):
+                return descriptor, path
+            self.files.close(descriptor)  # the sweeper was quicker, and removes it
+        raise BlockingIOError("temporary files are swept away all the time")
+
+    def sweep(self, *, limit: int) -> int:
+        """Remove up to `limit` temporary files that no process is writing; how many there were.
+
+        A process that is killed leaves its files behind, but no locks.
+        """
+        try:
+            names = self.files.listdir(self.path(TEMPORARY))
+        except FileNotFoundError:
+            return 0
+        removed = 0
+        for name in names:
+            if removed == limit:
+                break
+            path = self.path(f"{TEMPORARY}/{name}")
+            try:
+                descriptor = self.files.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            try:
+                if self.files.lock(descriptor):
+                    self.files.unlink(path)
+                    removed += 1
+            except FileNotFoundError:
+                continue
+            finally:
+                self.files.close(descriptor)
+        return removed

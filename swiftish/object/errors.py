@@ -1,0 +1,69 @@
+"""What a device can tell us instead of an object.
+
+Pure.
+"""
+
+import errno
+
+from swiftish.domain.timestamp import Timestamp
+
+# The process has run out of something, or lost a race too often: the device has no part in it.
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
+
+
+class ObjectError(Exception):
+    """Any of these; object/refusals.py says what the client is told."""
+
+
+class Corrupt(ObjectError, OSError):
+    """What is on disk is not what was written; it has been moved to the quarantine.
+
+    `path` is where it was, `reason` what was wrong, for the log.  Never a 404: the object was
+    here, and other replicas may still have it.  An OSError, for whoever reads a body and goes on
+    elsewhere when it breaks.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class Conflict(ObjectError):
+    """Something as new or newer is stored already; `timestamp` says how new."""
+
+    def __init__(self, timestamp: Timestamp) -> None:
+        super().__init__(f"stored already: {timestamp.internal}")
+        self.timestamp = timestamp
+
+
+class NoObject(ObjectError):
+    """There is no object; `timestamp` says since when, where that is known."""
+
+    def __init__(self, timestamp: Timestamp | None = None) -> None:
+        super().__init__("no object")
+        self.timestamp = timestamp
+
+
+class Exists(ObjectError):
+    """There is an object, and the request wanted none."""
+
+
+class WrongDeleteAt(ObjectError):
+    """The object's X-Delete-At is not the one that the request named."""
+
+
+class EtagMismatch(ObjectError):
+    """The bytes that came are not the bytes that were meant."""
+
+
+class BelowReserve(ObjectError):
+    """The free space that is left on the device is kept for deletes."""
+
+
+class SyncFailed(ObjectError):
+    """A sync failed: the device is out of service, and the change must not be acknowledged."""
+
+
+class BadMetadata(ValueError):
+    """Bytes that are not an object's metadata; the message says what is wrong with them."""

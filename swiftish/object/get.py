@@ -1,0 +1,116 @@
+"""GET and HEAD."""
+
+from email.utils import formatdate
+
+from swiftish.cluster.backend_app import Call
+from swiftish.http.message import Bytes, Response
+from swiftish.http.replies import Refusal
+from swiftish.object.async_disk import ObjectBody
+from swiftish.object.blocks import Span
+from swiftish.object.current import Current
+from swiftish.object.errors import NoObject
+from swiftish.object.objects import Objects, open_expired
+
+DIGITS_MAX = 19  # more than any file has bytes, and no work to convert
+
+
+def wanted(text: str, length: int) -> Span | None:
+    """The bytes that a Range header of one range asks for, of an object of `length` bytes.
+
+    None when the header is to be ignored: it asks for several ranges, or makes no sense (RFC 9110
+    14.2).  An empty span when it makes sense and there are no such bytes (416).  The last bytes of
+    an empty object are all of it, as in Swift.
+    """
+    unit, _, ranges = text.partition("=")
+    first, dash, last = ranges.strip().partition("-")
+    if unit.strip().lower() != "bytes" or not dash or not (_is_number(first) and _is_number(last)):
+        return None
+    if first == last == "":
+        return None
+    if first == "":
+        count = int(last)
+        if length == 0 and count:
+            return None
+        return Span(max(0, length - count), length)
+    start = int(first)
+    stop = length if last == "" else min(int(last) + 1, length)
+    if last != "" and int(last) < start:
+        return None
+    return Span(start, stop) if start < length else Span(0, 0)
+
+
+def _is_number(text: str) -> bool:
+    return text == "" or (len(text) <= DIGITS_MAX and text.isascii() and text.isdigit())
+
+
+class Reads:
+    """The verbs that change nothing."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    async def get(self, call: Call) -> Response:
+        location = self._objects.locate(call)
+        now, see_expired = self._objects.clock.now(), open_expired(call)
+        asked = call.headers.get("range")
+
+        def choose(current: Current) -> Span:
+            _refuse_expired(current, now=now, see_expired=see_expired)
+            span = wanted(asked, current.content_length) if asked else None
+            if span is None:
+                return Span(0, current.content_length)
+            if not span.length:
+                raise _unsatisfiable(current)
+            return span
+
+        disk = self._objects.disk(call.device)
+        current, span, first, reader = await disk.open(location, choose)
+        assert span is not None
+        headers = answer_headers(current)
+        status = 200
+        if asked and wanted(asked, current.content_length) is not None:
+            status = 206
+            headers["content-range"] = (
+                f"bytes {span.start}-{span.stop - 1}/{current.content_length}"
+            )
+        if len(first) == span.length:
+            return Response(status=status, headers=headers, body=Bytes(first))
+        body = ObjectBody(disk, reader, first, span.length)
+        return Response(status=status, headers=headers, body=body)
+
+    async def head(self, call: Call) -> Response:
+        location = self._objects.locate(call)
+        now, see_expired = self._objects.clock.now(), open_expired(call)
+
+        def choose(current: Current) -> None:
+            _refuse_expired(current, now=now, see_expired=see_expired)
+
+        current, _, _, _ = await self._objects.disk(call.device).open(location, choose)
+        return Response(status=200, headers=answer_headers(current), length=current.content_length)
+
+
+def answer_headers(current: Current) -> dict[str, str]:
+    """What GET and HEAD say of an object (docs/reference/backend.md)."""
+    timestamp, data_timestamp = current.timestamp, current.data.timestamp.internal
+    return {
+        **current.headers,
+        "etag": current.etag,
+        "content-type": current.content_type,
+        "last-modified": formatdate(timestamp.seconds_ceiling, usegmt=True),
+        "x-timestamp": timestamp.normal,
+        "x-backend-timestamp": timestamp.internal,
+        "x-backend-data-timestamp": data_timestamp,
+        "x-backend-durable-timestamp": data_timestamp,
+    }
+
+
+def _refuse_expired(current: Current, *, now: float, see_expired: bool) -> None:
+    if not see_expired and current.expired(now=now):
+        raise NoObject(current.timestamp)
+
+
+def _unsatisfiable(current: Current) -> Refusal:
+    headers = answer_headers(current)
+    headers["content-range"] = f"bytes */{current.content_length}"
+    headers["content-type"] = "text/html; charset=UTF-8"
+    return Refusal(416, headers=headers)

@@ -1,0 +1,169 @@
+"""Each device's index: the container updates that could not be sent yet.
+
+An update is here, durably, before the client whose change it tells of is answered, and until every
+container it is for has acknowledged it.  Adding or sending one twice does no harm: its key is the
+change itself, and containers merge rows by timestamp (reference 2.3, container update).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgpack
+
+from swiftish.domain.timestamp import Timestamp
+from swiftish.object.paths import INDEX
+from swiftish.runtime.devices import LocalDevice
+from swiftish.runtime.environment import Environment, EnvironmentFailed, Writer
+
+PENDING = "pending"  # the table's name
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A container server's device as a proxy named it: `ip:port` and the device there."""
+
+    address: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """A row for the container replicas `nodes`: what a change of an object means to a listing.
+
+    `partition` is the container's; `timestamp` that of the change.
+    """
+
+    method: str  # PUT or DELETE
+    account: str
+    container: str
+    object: str
+    timestamp: Timestamp
+    policy: int
+    partition: int
+    headers: Mapping[str, str]
+    nodes: tuple[Node, ...]
+
+    def to(self, nodes: Sequence[Node]) -> "Update":
+        return replace(self, nodes=tuple(nodes))
+
+
+def pending_key(digest: str, update: Update) -> bytes:
+    """Where an update is kept: the object's hash (hex), the moment, the policy."""
+    policy = update.policy.to_bytes(4, "big")
+    return bytes.fromhex(digest) + update.timestamp.pack() + policy
+
+
+def pack_update(update: Update) -> bytes:
+    """msgpack, the version first."""
+    nodes = [[node.address, node.device] for node in update.nodes]
+    packed: bytes = msgpack.packb(
+        [
+            VERSION,
+            update.method,
+            update.account,
+            update.container,
+            update.object,
+            update.timestamp.pack(),
+            update.policy,
+            update.partition,
+            dict(update.headers),
+            nodes,
+        ],
+        unicode_errors="surrogateescape",
+    )
+    return packed
+
+
+def unpack_update(data: bytes) -> Update:
+    """The other way round.  Raises ValueError for a version that is not known."""
+    version, *fields = msgpack.unpackb(data, unicode_errors="surrogateescape")
+    if version != VERSION:
+        raise ValueError(f"a pending update of version {version}")
+    method, account, container, obj, timestamp, policy, partition, headers, nodes = fields
+    return Update(
+        method=method,
+        account=account,
+        container=container,
+        object=obj,
+        timestamp=Timestamp.unpack(timestamp),
+        policy=policy,
+        partition=partition,
+        headers=headers,
+        nodes=tuple(Node(address=address, device=device) for address, device in nodes),
+    )
+
+
+class PendingUpdates:
+    """The pending updates of one device."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    async def add(self, key: bytes, update: Update) -> None:
+        """Durable when this returns.  Raises EnvironmentTrouble."""
+        value = pack_update(update)
+        await self._environment.commit(lambda writer: writer.put(PENDING, key, value))
+
+    async def settle(self, rest: Mapping[bytes, Update | None]) -> None:
+        """Replace updates by what is left of them; None for those that are done."""
+        await self._environment.commit(_settling(rest))
+
+    def read(self, *, after: bytes, limit: int) -> list[tuple[bytes, Update]]:
+        """Up to `limit` updates in the order of their keys, beginning beyond `after`.  Blocking."""
+        found: list[tuple[bytes, Update]] = []
+        with self._environment.read() as reader:
+            for key, value in reader.scan(PENDING, start=after + b"\x00" if after else b""):
+                found.append((key, unpack_update(value)))
+                if len(found) == limit:
+                    break
+        return found
+
+    def close(self) -> None:
+        self._environment.close()
+
+
+def _settling(rest: Mapping[bytes, Update | None]) -> Callable[[Writer], None]:
+    def work(writer: Writer) -> None:
+        for key, update in rest.items():
+            if update is None:
+                writer.delete(PENDING, key)
+            else:
+                writer.put(PENDING, key, pack_update(update))
+
+    return work
+
+
+class Indexes:
+    """The indexes of this process's devices, each opened when it is first needed."""
+
+    def __init__(self) -> None:
+        self._pending: dict[str, PendingUpdates] = {}
+        self._lock = asyncio.Lock()
+
+    async def of(self, device: LocalDevice) -> PendingUpdates:
+        """The device's pending updates.  Raises EnvironmentTrouble, OSError."""
+        found = self._pending.get(device.name)
+        if found is not None:
+            return found
+        async with self._lock:
+            found = self._pending.get(device.name)
+            if found is None:
+                try:
+                    environment = await device.threads.run(_open, device.path / INDEX)
+                except EnvironmentFailed as error:
+                    device.fail(str(error))
+                    raise
+                found = self._pending[device.name] = PendingUpdates(environment)
+        return found
+
+    def close(self) -> None:
+        for pending in self._pending.values():
+            pending.close()
+        self._pending.clear()
+
+
+def _open(path: Path) -> Environment:
+    return Environment(path, names=[PENDING])

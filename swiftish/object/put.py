@@ -1,0 +1,162 @@
+"""PUT: an object's bytes, its metadata, its row in the container's listing.
+
+Up to a block is read first and then stored in one hop into the device's threads.  Anything larger
+is offered to the device before the first byte is read, and then written block by block.  From the
+first step of the commit on, the request can no longer be cancelled: what is stored is also told to
+the container, whether or not the client still waits to hear of it.
+"""
+
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
+
+from swiftish.cluster.backend_app import Call
+from swiftish.http.message import Body, Bytes, Response
+from swiftish.http.replies import Refusal, empty
+from swiftish.object.blocks import BLOCK_BYTES
+from swiftish.object.container_update import (
+    ContainerUpdates,
+    Recipients,
+    recipients,
+    row_of_put,
+)
+from swiftish.object.metadata import SYSMETA, Metadata
+from swiftish.object.objects import Objects, kept_headers
+from swiftish.object.paths import Location
+from swiftish.object.store import Conditions, Draft
+
+
+class Puts:
+    """The verb that brings bytes."""
+
+    def __init__(self, objects: Objects, updates: ContainerUpdates) -> None:
+        self._objects = objects
+        self._updates = updates
+
+    async def put(self, call: Call) -> Response:
+        location = self._objects.locate(call)
+        conditions = self._objects.conditions(call)
+        to = recipients(call.headers)
+        draft = Draft(
+            timestamp=conditions.timestamp,
+            content_type=call.headers.get("content-type") or "application/octet-stream",
+            headers=kept_headers(call, now=conditions.now, with_sysmeta=True),
+            expected_etag=_unquoted(call.headers.get("etag")),
+        )
+        length = _announced_length(call)
+        if length is not None and length > BLOCK_BYTES:
+            return await self._put_large(call, location, conditions, draft, to, [])
+        pieces, size, ended = await _gather(call.request.body)
+        if not ended:
+            return await self._put_large(call, location, conditions, draft, to, pieces)
+        _check_length(call, size)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        disk = self._objects.disk(call.device)
+        work = disk.put_small(location, conditions, _completed(call, draft), data)
+        return await self._to_the_end(call, location, to, work)
+
+    async def _put_large(
+        self,
+        call: Call,
+        location: Location,
+        conditions: Conditions,
+        draft: Draft,
+        to: Recipients,
+        pieces: list[bytes],
+    ) -> Response:
+        disk = self._objects.disk(call.device)
+        writer = disk.writer(location, with_md5=not _etag_follows(call))
+        try:
+            await disk.begin_upload(location, conditions, writer, _announced_length(call) or 0)
+            ended = False
+            while pieces or not ended:
+                if pieces:
+                    await disk.append(writer, pieces)
+                pieces = []
+                if not ended:
+                    pieces, _, ended = await _gather(call.request.body)
+            _check_length(call, writer.length)
+            draft = _completed(call, draft)
+        except BaseException:
+            disk.close_later(writer)
+            raise
+        work = disk.commit_upload(writer, location, draft)
+        return await self._to_the_end(call, location, to, work)
+
+    async def _to_the_end(
+        self,
+        call: Call,
+        location: Location,
+        to: Recipients,
+        commit: Coroutine[Any, Any, Metadata],
+    ) -> Response:
+        work = self._finish(call, location, to, commit)
+        return await self._objects.to_the_end(work, name="store an object")
+
+    async def _finish(
+        self,
+        call: Call,
+        location: Location,
+        to: Recipients,
+        commit: Coroutine[Any, Any, Metadata],
+    ) -> Response:
+        metadata = await commit
+        # Here the expiry queue will be told, when X-Delete-At comes, changes or goes.
+        row = row_of_put(call, metadata, to)
+        await self._updates.tell(call.device, location.digest, row, call.request.context)
+        return empty(201, {"etag": metadata.etag or ""})
+
+
+async def _gather(body: Body) -> tuple[list[bytes], int, bool]:
+    """A block's worth of pieces or a little more, how many bytes, and whether that was the end."""
+    if isinstance(body, Bytes):
+        data = body.take()
+        return ([data] if data else []), len(data), True
+    pieces: list[bytes] = []
+    size = 0
+    while size <= BLOCK_BYTES:
+        piece = await body.read()
+        if not piece:
+            return pieces, size, True
+        pieces.append(piece)
+        size += len(piece)
+    return pieces, size, False
+
+
+def _announced_length(call: Call) -> int | None:
+    """How many bytes there will be, if that was said.  Raises Refusal 400."""
+    length = call.request.body.length
+    text = call.headers.get("content-length")
+    if length is None and text is not None:
+        if not (text.isascii() and text.isdigit()):
+            raise Refusal(400, "Content-Length is not a number.")
+        return int(text)
+    return length
+
+
+def _check_length(call: Call, size: int) -> None:
+    """A body that ends early is a client that went away."""
+    announced = _announced_length(call)
+    if announced is not None and announced != size:
+        raise Refusal(499)
+
+
+def _etag_follows(call: Call) -> bool:
+    return call.headers.get("x-backend-etag-follows", "").lower() in ("yes", "true", "1")
+
+
+def _completed(call: Call, draft: Draft) -> Draft:
+    """The draft with what is known only now that the body has been read."""
+    trailers = call.request.trailers()
+    etag = _unquoted(trailers.get("etag"))
+    sysmeta = {name: value for name, value in trailers.items() if name.startswith(SYSMETA)}
+    headers = {**draft.headers, **sysmeta} if sysmeta else draft.headers
+    if _etag_follows(call):
+        if etag is None:
+            raise Refusal(400, "The ETag that was to follow did not come.")
+        return replace(draft, etag=etag, headers=headers)
+    return replace(draft, headers=headers, expected_etag=etag or draft.expected_etag)
+
+
+def _unquoted(etag: str | None) -> str | None:
+    return None if not etag else etag.strip('"').lower()

@@ -1,0 +1,46 @@
+"""Worker: remove the temporary files that killed processes left behind.
+
+Only file systems without O_TMPFILE have any.  However many there are, a start does not wait for
+it: they go some at a time, beside everything else.
+"""
+
+from collections.abc import Callable
+
+from swiftish.object.async_disk import AsyncDisk
+from swiftish.object.settings import ObjectSettings
+from swiftish.runtime.devices import Devices, LocalDevice
+from swiftish.runtime.worker import Progress
+
+BATCH = 500
+
+
+class Sweeper:
+    """A pass looks at each device until it is clean."""
+
+    name = "object-sweeper"
+
+    def __init__(
+        self,
+        *,
+        devices: Devices,
+        disk_of: Callable[[LocalDevice], AsyncDisk],
+        settings: ObjectSettings,
+    ) -> None:
+        self.interval_s = settings.sweep_interval_s
+        self._devices = devices
+        self._disk_of = disk_of
+        self._todo: list[LocalDevice] = []
+        self._resting = True
+
+    async def work(self) -> Progress:
+        if self._resting:
+            self._todo, self._resting = list(self._devices), False
+        if not self._todo:
+            self._resting = True
+            return Progress.IDLE
+        device = self._todo.pop()
+        if device.out_of_service is None:
+            removed = await self._disk_of(device).sweep(limit=BATCH)
+            if removed == BATCH:
+                self._todo.append(device)
+        return Progress.BUSY

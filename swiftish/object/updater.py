@@ -1,0 +1,118 @@
+"""Worker: send the container updates that are pending in the devices' indexes."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+from swiftish.domain.hashing import HashPath
+from swiftish.http.message import Context
+from swiftish.object.container_update import ContainerUpdates
+from swiftish.object.index import Indexes, Node, Update
+from swiftish.object.settings import ObjectSettings
+from swiftish.ring.ring import Ring
+from swiftish.runtime.clock import Clock
+from swiftish.runtime.devices import Devices, LocalDevice
+from swiftish.runtime.environment import EnvironmentTrouble
+from swiftish.runtime.worker import Progress
+
+log = logging.getLogger(__name__)
+
+
+class Updater:
+    """One pass tries every pending update of every device once, some at a time; then it rests.
+
+    An update goes where it was meant to go.  When the container ring no longer has one of those
+    places, the container has moved, and all of its primaries are told.  Rows older than the
+    reclaim age are dropped: their container is gone for good.
+    """
+
+    name = "object-updater"
+
+    def __init__(
+        self,
+        *,
+        devices: Devices,
+        indexes: Indexes,
+        updates: ContainerUpdates,
+        ring: Ring,
+        hash_path: HashPath,
+        clock: Clock,
+        settings: ObjectSettings,
+    ) -> None:
+        self.interval_s = settings.updater_interval_s
+        self._devices = devices
+        self._indexes = indexes
+        self._updates = updates
+        self._ring = ring
+        self._hash_path = hash_path
+        self._clock = clock
+        self._settings = settings
+        self._tour: Iterator[LocalDevice] | None = None
+        self._device: LocalDevice | None = None
+        self._after = b""
+
+    async def work(self) -> Progress:
+        if self._tour is None:
+            self._tour = iter(self._devices)
+        while True:
+            if self._device is None:
+                self._device, self._after = next(self._tour, None), b""
+                if self._device is None:
+                    self._tour = None
+                    return Progress.IDLE
+            device, self._device = self._device, None  # one that fails is left for the next pass
+            if device.out_of_service is None and await self._batch(device):
+                self._device = device
+                return Progress.BUSY
+
+    async def _batch(self, device: LocalDevice) -> bool:
+        """Send some updates of one device; whether there were any."""
+        try:
+            pending = await self._indexes.of(device)
+            batch = await device.threads.run(
+                pending.read, after=self._after, limit=self._settings.updater_concurrency
+            )
+        except (EnvironmentTrouble, OSError) as error:
+            log.warning("no index", extra={"device": device.name, "reason": str(error)})
+            return False
+        if not batch:
+            return False
+        self._after = batch[-1][0]
+        rest: dict[bytes, Update | None] = {}
+        async with asyncio.TaskGroup() as group:
+            for key, update in batch:
+                group.create_task(self._send(key, update, rest))
+        if rest:
+            await pending.settle(rest)
+        return True
+
+    async def _send(self, key: bytes, update: Update, rest: dict[bytes, Update | None]) -> None:
+        age_s = self._clock.now() - update.timestamp.seconds
+        update = self._addressed(update)
+        left = set(update.nodes)
+        try:
+            async with asyncio.timeout(self._settings.updater_timeout_s):
+                await self._updates.send(update, left, Context())
+        except TimeoutError:
+            log.info("a container is slow", extra={"container": update.container})
+        if not left or age_s > self._settings.reclaim_age_s:
+            rest[key] = None
+        elif len(left) < len(update.nodes):
+            rest[key] = update.to([node for node in update.nodes if node in left])
+
+    def _addressed(self, update: Update) -> Update:
+        known = [
+            node
+            for node in update.nodes
+            if self._ring.find(address=node.address, device=node.device) is not None
+        ]
+        if len(known) == len(update.nodes):
+            return update
+        partition = self._ring.partition(self._hash_path(update.account, update.container))
+        primaries = (
+            Node(address=device.address, device=device.device)
+            for device in self._ring.primaries(partition)
+        )
+        nodes = tuple(dict.fromkeys((*known, *primaries)))
+        return replace(update, partition=partition, nodes=nodes)
