@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -65,6 +66,8 @@ class Report:
 
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
+    # Whoever ends this run ends its server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     expectations = Expectations.parse((HERE / "pending.toml").read_text("utf-8"))
     report = Report(expectations=expectations)
     logs = folder_for_logs()

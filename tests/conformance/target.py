@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, Queue
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
@@ -39,9 +40,13 @@ def own_server(*, workers: int | None, log: Path) -> Iterator[str]:
         command += ["--data", str(Path(data) / "data"), "--bind", f"127.0.0.1:{free_port()}"]
         command += ["--config", str(HERE / "settings.toml")]
         command += ["--workers", str(workers)] if workers else []
-        with log.open("wb") as errors:
+        with log.open("ab") as output:
             process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                start_new_session=True,
             )
             try:
                 yield wait_until_ready(process, log)
@@ -59,24 +64,33 @@ def free_port() -> int:
         return port
 
 
-def wait_until_ready(process: subprocess.Popen[str], log: Path) -> str:
+def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
     """The auth URL out of the line `ready http://…/auth/v1.0`."""
-    assert process.stdout is not None
-    giving_up = threading.Timer(READY_TIMEOUT_S, end_group, [process])
-    giving_up.start()
+    ready: Queue[str] = Queue()
+    threading.Thread(target=follow, args=(process, log, ready), daemon=True).start()
     try:
+        url = ready.get(timeout=READY_TIMEOUT_S)
+    except Empty:
+        url = ""
+    if not url:
+        raise ServerBroken(f"swiftish serve did not say that it is ready:\n{tail(log)}")
+    return url
+
+
+def follow(process: subprocess.Popen[bytes], log: Path, ready: Queue[str]) -> None:
+    """Copy what it says to the log, to the end, so that the pipe never fills."""
+    assert process.stdout is not None
+    with log.open("ab") as output:
         for line in process.stdout:
-            word, _, url = line.strip().partition(" ")
+            output.write(line)
+            output.flush()
+            word, _, url = line.decode("utf-8", "replace").strip().partition(" ")
             if word == "ready":
-                # Whatever else it says must not fill the pipe.
-                threading.Thread(target=process.stdout.read, daemon=True).start()
-                return url
-    finally:
-        giving_up.cancel()
-    raise ServerBroken(f"swiftish serve did not say that it is ready:\n{tail(log)}")
+                ready.put(url)
+    ready.put("")  # it ended
 
 
-def stop(process: subprocess.Popen[str], log: Path) -> None:
+def stop(process: subprocess.Popen[bytes], log: Path) -> None:
     process.send_signal(signal.SIGTERM)
     try:
         status = process.wait(STOP_TIMEOUT_S)
@@ -86,7 +100,7 @@ def stop(process: subprocess.Popen[str], log: Path) -> None:
         raise ServerBroken(f"the server ended with status {status}:\n{tail(log)}")
 
 
-def end_group(process: subprocess.Popen[str]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """Whatever of our own server is left; it was started as the leader of its process group."""
     with suppress(ProcessLookupError):  # it is gone, as it should be
         os.killpg(process.pid, signal.SIGKILL)
