@@ -1,0 +1,19 @@
+"""Transaction ids: the name of one client request, in every answer and on every log line."""
+
+import os
+from urllib.parse import quote
+
+EXTRA_LENGTH_MAX = 32
+
+
+def transaction_id(seconds: float, suffix: str = "", extra: str = "") -> str:
+    """`tx` + 21 hex digits + `-` + 10 hex digits of the time + the suffix (reference 1.0).
+
+    `suffix` is the cluster's; `extra` is what the client asked for in X-Trans-Id-Extra, of which
+    32 characters count.  Both are percent-encoded, so that they are safe in headers and logs.
+    """
+    plain = f"tx{os.urandom(11).hex()[:21]}-{int(seconds):010x}"
+    if not suffix and not extra:
+        return plain
+    tail = f"{suffix}-{extra[:EXTRA_LENGTH_MAX]}" if extra else suffix
+    return plain + quote(tail, errors="surrogateescape")
