@@ -1,0 +1,42 @@
+"""Which of many answers the client should see (reference 2.2, vote).
+
+Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from swiftish.cluster.quorum import CLASSES
+from swiftish.http.message import Response
+
+# A node that has nothing to delete agrees with those that have deleted.
+DELETE_OVERRIDES: Mapping[int, int] = {404: 204}
+
+_NONE: Mapping[int, int] = {}
+
+
+def best_response(
+    responses: Sequence[Response], *, needed: int, overrides: Mapping[int, int] = _NONE
+) -> Response | None:
+    """The answer with the highest status in the best class that `needed` nodes agree on.
+
+    When none has a quorum, statuses are counted as `overrides` says and the vote is held
+    again; an answer that needed no override is then preferred.  None: no quorum, a 503.
+    """
+    for wanted in CLASSES:
+        agreed = [r for r in responses if r.status // 100 == wanted]
+        if len(agreed) >= needed:
+            return max(agreed, key=_status)
+    if not overrides:
+        return None
+    for wanted in CLASSES:
+        agreed = [r for r in responses if overrides.get(r.status, r.status) // 100 == wanted]
+        if len(agreed) >= needed:
+            genuine = [r for r in agreed if r.status not in overrides]
+            if genuine:
+                return max(genuine, key=_status)
+            return Response(status=max(overrides[r.status] for r in agreed))
+    return None
+
+
+def _status(response: Response) -> int:
+    return response.status

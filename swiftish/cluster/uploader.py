@@ -1,0 +1,167 @@
+"""Stores one body on a replica set.
+
+Small bodies are read whole, checked, and sent to all nodes at once, each as the same bytes: a
+node that refuses costs no more than asking the next one.  Larger ones are offered first and then
+streamed, and cluster/upload.py says what happens next; here is who does it.
+
+The MD5 that the ETag needs is computed once, here; the nodes are told it when the body has ended.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from swiftish.cluster.calls import Calls
+from swiftish.cluster.fanout import Fanout
+from swiftish.cluster.nodes import Nodes, Place
+from swiftish.cluster.upload import settle
+from swiftish.cluster.upload_stream import UploadStream
+from swiftish.domain.limits import KiB, MiB
+from swiftish.http.bodies import Prefixed
+from swiftish.http.message import Body, Bytes, Request
+from swiftish.http.replies import Refusal
+from swiftish.runtime.tasks import Background
+from swiftish.runtime.threads import DeviceThreads
+
+# Below this an MD5 takes less time than telling a thread to do it.
+INLINE_MD5_BYTES_MAX = 64 * KiB
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """`status` 201, or 202 when a newer object is there; `etag` is the body's MD5 in hex."""
+
+    status: int
+    etag: str
+
+
+class Uploader:
+    """Uploads to replica sets.  `threads` compute the checksums of large bodies."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        nodes: Nodes,
+        fanout: Fanout,
+        background: Background,
+        threads: DeviceThreads,
+        *,
+        whole_body_size_max: int = MiB,
+        commit_timeout_s: float = 60.0,
+    ) -> None:
+        self._calls = calls
+        self._background = background
+        self._threads = threads
+        self._commit_timeout_s = commit_timeout_s
+        self._nodes = nodes
+        self._fanout = fanout
+        self._whole_body_size_max = whole_body_size_max
+
+    async def upload(
+        self,
+        place: Place,
+        request: Request,
+        *,
+        headers: Mapping[str, str],
+        updates: Sequence[Mapping[str, str]],
+        size: int | None,
+        size_max: int,
+    ) -> Stored:
+        """Store `request.body`, which has `size` bytes if that is known, with `headers`.
+
+        `updates` are further headers for each replica.  Raises Refusal: 408 and whatever else
+        the body raises, 412, 413, 422 when it is not what its ETag says, 499 when it ends early,
+        500 when nodes disagree on what they stored, 503 when too few could store it.
+        """
+        headers = {**headers, "x-backend-etag-follows": "yes"}
+        expected = headers.pop("etag", "").strip().strip('"')
+        body = request.body
+        if "expect" not in request.headers and (size or 0) <= self._whole_body_size_max:
+            data, ended = await read_up_to(body, self._whole_body_size_max)
+            if len(data) > size_max:
+                raise Refusal(413, "Your request is too large.")
+            if ended:
+                if size is not None and len(data) != size:
+                    raise Refusal(499)
+                return await self._send_whole(
+                    place, request, data, headers=headers, updates=updates, expected=expected
+                )
+            body = Prefixed(data, body)
+        stream = UploadStream(
+            place=place,
+            request=request.replace(body=body, headers=headers),
+            updates=updates,
+            candidates=self._nodes.for_write(place),
+            expected=expected,
+            size=size,
+            size_max=size_max,
+            calls=self._calls,
+            background=self._background,
+            threads=self._threads,
+            commit_timeout_s=self._commit_timeout_s,
+        )
+        status = await stream.run()
+        return _stored(status, stream.etag)
+
+    async def _send_whole(
+        self,
+        place: Place,
+        request: Request,
+        data: bytes,
+        *,
+        headers: Mapping[str, str],
+        updates: Sequence[Mapping[str, str]],
+        expected: str,
+    ) -> Stored:
+        etag = await self._md5(data)
+        trailers = {"etag": etag, **request.trailers()}
+        if (expected and expected != etag) or trailers["etag"] != etag:
+            raise Refusal(422)
+        requests = [
+            Request(
+                method="PUT",
+                path="",
+                headers={**headers, **update} if update else headers,
+                trailers=lambda: trailers,
+                context=request.context,
+            )
+            for update in updates
+        ]
+        answers = await self._fanout.gather(
+            place, requests, self._nodes.for_write(place), needed=place.quorum, data=data
+        )
+        etags = {r.headers["etag"].strip('"') for r in answers if r.ok and "etag" in r.headers}
+        statuses = [answer.status for answer in answers]
+        return _stored(settle(statuses, etags, needed=place.quorum), etag)
+
+    async def _md5(self, data: bytes) -> str:
+        if len(data) <= INLINE_MD5_BYTES_MAX:
+            return hashlib.md5(data, usedforsecurity=False).hexdigest()
+        digest = hashlib.md5(usedforsecurity=False)
+        await self._threads.run(digest.update, data)
+        return digest.hexdigest()
+
+
+def _stored(status: int, etag: str) -> Stored:
+    if status == 409:
+        return Stored(202, etag)  # something newer is stored: the client has been overtaken
+    if status // 100 != 2:
+        raise Refusal(status)
+    return Stored(status, etag)
+
+
+async def read_up_to(body: Body, size: int) -> tuple[bytes, bool]:
+    """The first bytes of a body, until they are more than `size`; and whether it has ended."""
+    if isinstance(body, Bytes):
+        return body.take(), True
+    first = await body.read()
+    if body.length is not None and len(first) == body.length:
+        return first, True  # the usual small body: one piece, no copy
+    pieces = [first]
+    total = len(first)
+    while pieces[-1]:
+        if total > size:
+            return b"".join(pieces), False
+        pieces.append(await body.read())
+        total += len(pieces[-1])
+    return b"".join(pieces), True
