@@ -43,7 +43,8 @@ def keys(environment: Environment) -> list[bytes]:
 def test_scan_goes_both_ways_between_its_bounds(environment: Environment) -> None:
     """start <= key < stop, forwards and backwards, also when the bounds are no keys."""
     names = [b"a", b"b", b"ba", b"c", b"\xff\xff"]
-    environment.write(lambda writer: [writer.put("a", name, b"") for name in names])
+    for name in names:
+        environment.write(put(name, b""))
     with environment.read() as reader:
         for start in (b"", b"a", b"aa", b"c", b"d"):
             for stop in (b"a", b"ba", b"bb", b"z", b"\xff\xff\xff", None):
