@@ -1,4 +1,7 @@
-"""The LMDB commit under the crash checker: no legal state loses or mixes what was acknowledged."""
+"""The LMDB commit under the crash checker: no legal state loses or mixes what was acknowledged.
+
+First the environment by itself, then the container server on top of it.
+"""
 
 import random
 from collections.abc import Callable
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.probe.crash import mutants, subject_rows
+from tests.probe.crash import mutants, subject_containers, subject_rows
 from tests.probe.crash.events import Recording
 from tests.probe.crash.explorer import Findings, explore
 from tests.probe.crash.model import Effort
@@ -65,3 +68,18 @@ def test_each_forgotten_sync_is_found(
     recording = fault(recorded(device, seed, rounds=ROUNDS, made=True, sync="synced"))
     findings = examine(device, recording, seed, rounds=ROUNDS)
     assert findings.violations, f"{findings.states} states, and nothing found"
+
+
+def test_t2_a_containers_rows_survive_any_crash(device: Path, seed: int) -> None:
+    """Each name shows its newest acknowledged row or one that was under way, the totals are the
+    sums of the rows, and the listing is in order."""
+    root, scratch = device / "recorded", device / "states"
+    root.mkdir()
+    scratch.mkdir()
+    subject_containers.prepare(root)
+    recording = record(root, subject_containers.__name__, str(seed))
+    judge = partial(subject_containers.judge, planned=subject_containers.plan(seed))
+    effort = Effort(per_point=12, chance=random.Random(seed))
+    findings = explore(recording, judge, scratch, effort=effort)
+    assert findings.violations == [], str(findings)
+    assert findings.states > 500

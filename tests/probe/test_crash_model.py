@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from tests.probe.crash import snapshot, subject_calls
+from tests.probe.crash import snapshot, subject_calls, tracer
 from tests.probe.crash.events import (
     EMPTY,
     ROOT,
@@ -222,3 +222,12 @@ def test_what_the_model_has_no_word_for_is_refused(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(device), *sys.path]))
     with pytest.raises(CannotRecord, match=complaint):
         record(root, "subject")
+
+
+def test_where_tracing_is_forbidden_the_reason_is_told(device: Path) -> None:
+    """A tracer that is traced itself may not trace: it says so in a sentence, and fails."""
+    root = device / "root"
+    root.mkdir()
+    events = str(device / "events")
+    with pytest.raises(CannotRecord, match="needs the system call ptrace, and this machine"):
+        record(root, tracer.__name__, events, "--", sys.executable, "-c", "pass")

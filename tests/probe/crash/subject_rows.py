@@ -99,8 +99,8 @@ def judge(root: Path, marks: Sequence[str], planned: Sequence[Sequence[Change]])
     try:
         with environment.read() as reader:
             complaint = check(reader, marks, planned)
-        # What is found can be built upon.
-        environment.write(partial(apply, Change(10**6, NAMES[0], b"after the crash")))
+        if len(marks) % 4 == 0:  # what is found can be built upon; a sync takes long
+            environment.write(partial(apply, Change(10**6, NAMES[0], b"after the crash")))
     except EnvironmentTrouble as trouble:
         return f"the environment is broken: {trouble}"
     finally:
