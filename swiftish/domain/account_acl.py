@@ -59,16 +59,14 @@ def _parse(text: str) -> dict[str, list[str]]:
     try:
         found = orjson.loads(text.encode("utf-8", "surrogateescape"))
     except orjson.JSONDecodeError:
-        raise BadAccountAcl("X-Account-Access-Control is not valid JSON.") from None
+        raise BadAccountAcl("It is not valid JSON.") from None
     if not isinstance(found, dict):
-        raise BadAccountAcl("X-Account-Access-Control is not a JSON object.")
+        raise BadAccountAcl("It is not a JSON object.")
     for level, groups in found.items():
         if level not in LEVELS:
-            raise BadAccountAcl(
-                f"X-Account-Access-Control knows {', '.join(LEVELS)}, not {level[:60]!r}."
-            )
+            raise BadAccountAcl(f"Its keys are {', '.join(LEVELS)}, not {level[:60]!r}.")
         if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
-            raise BadAccountAcl(f"X-Account-Access-Control: {level!r} is not a list of texts.")
+            raise BadAccountAcl(f"Its {level!r} is not a list of strings.")
     return cast("dict[str, list[str]]", found)
 
 
