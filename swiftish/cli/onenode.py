@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from swiftish.ring.ring import Ring
 from swiftish.runtime.settings import BadSettings, Table, build, merge, read_toml
 
 SETTINGS_FILE = "swiftish.toml"
+PROBE = ".probe"
 XATTR_PROBE = "user.swiftish.probe"
 FIRST_USER = ("admin", "admin")
 
@@ -93,7 +95,7 @@ def open_node(data: Path, above: Table, *, source: Path | None, users: list[Tabl
     own = data / SETTINGS_FILE
     first_start = not own.exists()
     if first_start:
-        if any(path.name not in ("lock", "lost+found") for path in data.iterdir()):
+        if not _is_fresh(data):
             raise Unusable(f"the folder {data} holds something else: {SETTINGS_FILE} is missing")
         table = _first_settings(above, users)
     else:
@@ -102,6 +104,7 @@ def open_node(data: Path, above: Table, *, source: Path | None, users: list[Tabl
     policies = settings.policies()
     _check_xattrs(data)
     if first_start:
+        shutil.rmtree(data / "rings", ignore_errors=True)  # of a first start that was cut off
         _make_devices(data / "devices", _device_names(settings.cluster.devices))
     rings = _rings(data / "rings", settings, policies)
     if first_start:
@@ -109,6 +112,14 @@ def open_node(data: Path, above: Table, *, source: Path | None, users: list[Tabl
     return Node(
         data=data, settings=settings, policies=policies, rings=rings, first_start=first_start
     )
+
+
+def _is_fresh(data: Path) -> bool:
+    """Whether nothing is here but what a first start that was cut off may have left."""
+    names = {path.name for path in data.iterdir()}
+    if not names <= {"lock", "lost+found", "rings", "devices", PROBE, f".{SETTINGS_FILE}.new"}:
+        return False
+    return not any((data / "devices").glob("*/*"))
 
 
 def _first_settings(above: Table, users: list[Table]) -> Table:
@@ -168,7 +179,7 @@ def _device_names(count: int) -> list[str]:
 
 def _check_xattrs(data: Path) -> None:
     """Objects keep their metadata in user extended attributes: try one.  Raises Unusable."""
-    probe = data / ".probe"
+    probe = data / PROBE
     try:
         probe.touch()
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from swiftish.domain.limits import Limits
 from swiftish.domain.policy import BadPolicies, Policy, PolicySet
 from swiftish.object.settings import ObjectSettings
-from swiftish.proxy.middleware.tempauth_settings import TempauthSettings
+from swiftish.proxy.middleware.tempauth import TempauthSettings
 from swiftish.proxy.settings import ProxySettings
 from swiftish.ring.even import PART_POWER
 from swiftish.runtime.settings import BadSettings
