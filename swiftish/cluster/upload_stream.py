@@ -6,6 +6,7 @@ live node has room for it.  A node's request lives in the background: it may out
 
 import asyncio
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ from swiftish.http.replies import Refusal
 from swiftish.ring.device import Device
 from swiftish.runtime.tasks import Background
 from swiftish.runtime.threads import DeviceThreads
+
+log = logging.getLogger(__name__)
 
 # A piece that is passed on costs every node a turn, so small ones are gathered first.
 PIECE_BYTES_MIN = 64 * KiB
@@ -130,6 +133,9 @@ class UploadStream:
         except Refusal as refusal:
             self._refusal = refusal
             return Failed(refusal.status)
+        except OSError as error:  # the body of a copy, whose source broke
+            log.warning("the source of an upload broke", extra={"reason": repr(error)})
+            return Failed(503)
         self._received += len(piece)
         if self._received > self.size_max:
             return Failed(413)

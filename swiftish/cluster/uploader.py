@@ -8,6 +8,7 @@ The MD5 that the ETag needs is computed once, here; the nodes are told it when t
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from swiftish.http.message import Body, Bytes, Request
 from swiftish.http.replies import Refusal
 from swiftish.runtime.tasks import Background
 from swiftish.runtime.threads import DeviceThreads
+
+log = logging.getLogger(__name__)
 
 # Below this an MD5 takes less time than telling a thread to do it.
 INLINE_MD5_BYTES_MAX = 64 * KiB
@@ -77,7 +80,11 @@ class Uploader:
         expected = headers.pop("etag", "").strip().strip('"')
         body = request.body
         if "expect" not in request.headers and (size or 0) <= self._whole_body_size_max:
-            data, ended = await read_up_to(body, self._whole_body_size_max)
+            try:
+                data, ended = await read_up_to(body, self._whole_body_size_max)
+            except OSError as error:  # the body of a copy, whose source broke
+                log.warning("the source of an upload broke", extra={"reason": repr(error)})
+                raise Refusal(503) from None
             if len(data) > size_max:
                 raise Refusal(413, "Your request is too large.")
             if ended:
