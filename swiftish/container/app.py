@@ -126,11 +126,15 @@ class ContainerService:
             await self._merge_row(call, ObjectRow.tombstone(timestamp))
             return empty(204)
         digest = self._digest(call)
-        info, existed = await self._pool.commit(
+        info, status = await self._pool.commit(
             call.device, lambda writer: broker.delete_container(writer, digest, timestamp)
         )
-        if not await self._accounts.tell(call, info) or not existed:
+        if status == 409:
+            raise broker.superseded(info.head)
+        if not await self._accounts.tell(call, info):
             raise Refusal(404)
+        if status != 204:
+            raise Refusal(status)
         return empty(204)
 
     async def _put_row(self, call: Call) -> Response:

@@ -38,8 +38,11 @@ class Info:
 
     @property
     def is_deleted(self) -> bool:
-        """Deleted after it was last put, and empty in every policy."""
-        return self.head.delete > self.head.put and self.totals.sum(0) == 0
+        """Deleted after it was last put, and empty in its own policy.
+
+        (Rows of other policies are strays that do not bring it back, but forbid to delete it.)
+        """
+        return self.head.delete > self.head.put and self.objects == 0
 
     @property
     def objects(self) -> int:
@@ -150,10 +153,12 @@ def post_container(writer: Writer, digest: bytes, change: Change, limits: Limits
     _save(writer, digest, info)
 
 
-def delete_container(writer: Writer, digest: bytes, timestamp: Timestamp) -> tuple[Info, bool]:
-    """Mark the container as deleted; True when it was there until now.
+def delete_container(writer: Writer, digest: bytes, timestamp: Timestamp) -> tuple[Info, int]:
+    """Mark the container as deleted; how it stands now, and the status to answer with.
 
-    Raises Refusal 404 when there never was one, 409 when it is not empty or was put later.
+    204 when it was there until now, 404 when it had been deleted before, 409 when it was put later:
+    then the deletion is remembered all the same, as by a replica that heard of it in time.
+    Raises Refusal 404 when there never was one, 409 when it is not empty.
     """
     info = find(writer, digest)
     if info is None:
@@ -161,15 +166,13 @@ def delete_container(writer: Writer, digest: bytes, timestamp: Timestamp) -> tup
     head, existed = info.head, not info.is_deleted
     if info.totals.sum(0):
         raise Refusal(409, "The container is not empty.")
-    deleted = max(head.delete, timestamp)
-    if deleted <= head.put:
-        raise superseded(head)
-    head.delete = deleted
-    head.metadata = metadata_rules.cleared(head.metadata, timestamp)
-    if existed:
-        head.status_changed = timestamp
-    _save(writer, digest, info)
-    return info, existed
+    if timestamp > head.delete:
+        head.delete = head.status_changed = timestamp
+        head.metadata = metadata_rules.cleared(head.metadata, timestamp)
+        _save(writer, digest, info)
+    if not info.is_deleted:
+        return info, 409
+    return info, 204 if existed else 404
 
 
 def superseded(head: Head) -> Refusal:

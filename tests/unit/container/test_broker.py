@@ -200,13 +200,31 @@ def test_refusals_change_nothing(environment: Environment) -> None:
     assert refused(lambda: environment.write(post)).status == 404
     assert info(environment) == before
     put_row(environment, b"n", ObjectRow.tombstone(at(7)), policy_index=0)
-    assert refused(delete(4)).status == 409  # put later
     delete(9)()
     assert refused(lambda: put(environment, change(8))).headers == {
         "x-backend-timestamp": at(9).internal
     }
     with environment.read() as reader:
         assert broker.find(reader, OTHER) is None
+
+
+def test_a_deletion_that_comes_late(environment: Environment) -> None:
+    """It deletes nothing, but what was set before it is gone, as if it had come in time."""
+
+    def deleted(raw: int) -> int:
+        work = partial(broker.delete_container, digest=DIGEST, timestamp=at(raw))
+        return environment.write(work)[1]
+
+    put(environment, change(1, {"a": "1"}))
+    put(environment, change(9, {"b": "1"}))
+    assert deleted(5) == 409
+    found = info(environment)
+    assert not found.is_deleted
+    assert {name[-1]: value for name, (value, _) in found.head.metadata.items()} == {
+        "a": "",
+        "b": "1",
+    }
+    assert [deleted(10), deleted(11), deleted(10)] == [204, 404, 404]
 
 
 def test_t60_a_row_that_comes_after_the_deletion(environment: Environment) -> None:
