@@ -1,5 +1,8 @@
 """Listings: prefix, delimiter, path, markers, reverse, over any sorted names (reference 2.6).
 
+Swift itself, asked with `path`, overlooks an object whose name is a shown folder's with "0" in the
+place of the slash, and backwards the objects that stand for folders; here they are listed.
+
 A page is one walk.  Where a name shows a subdirectory, the walk goes on behind it: a thousand
 subdirectories of a million names cost a thousand steps.
 
