@@ -65,5 +65,12 @@ class SyncFailed(ObjectError):
     """A sync failed: the device is out of service, and the change must not be acknowledged."""
 
 
+class RaceLost(BlockingIOError):
+    """Somebody else changed the same thing in between, again and again; trying later may help."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.EAGAIN, text)
+
+
 class BadMetadata(ValueError):
     """Bytes that are not an object's metadata; the message says what is wrong with them."""

@@ -1,6 +1,7 @@
 """GET and HEAD."""
 
 from email.utils import formatdate
+from functools import lru_cache
 
 from swiftish.cluster.backend_app import Call
 from swiftish.http.message import Bytes, Response
@@ -96,12 +97,17 @@ def answer_headers(current: Current) -> dict[str, str]:
         **current.headers,
         "etag": current.etag,
         "content-type": current.content_type,
-        "last-modified": formatdate(timestamp.seconds_ceiling, usegmt=True),
+        "last-modified": _http_date(timestamp.seconds_ceiling),
         "x-timestamp": timestamp.normal,
         "x-backend-timestamp": timestamp.internal,
         "x-backend-data-timestamp": data_timestamp,
         "x-backend-durable-timestamp": data_timestamp,
     }
+
+
+@lru_cache(maxsize=1024)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def _refuse_expired(current: Current, *, now: float, see_expired: bool) -> None:

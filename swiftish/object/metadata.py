@@ -37,6 +37,7 @@ PART_BYTES = 250
 PARTS_MAX = 3
 ATTRIBUTE_BYTES_MAX = 64 * 1024  # Linux, XATTR_SIZE_MAX
 
+PACK_BUFFER_BYTES = 4096  # it grows; msgpack's own 256 KiB are mapped anew for each file
 _CHECKSUM = struct.Struct(">Q")
 _LENGTH = struct.Struct(">I")
 LENGTH_HEAD_BYTES = HEAD_BYTES + _LENGTH.size
@@ -94,7 +95,9 @@ def encode(metadata: Metadata) -> bytes:
                 break
         else:
             fields.setdefault(_OTHER, {})[name] = value
-    packed: bytes = msgpack.packb(fields, unicode_errors="surrogateescape")
+    packed: bytes = msgpack.packb(
+        fields, unicode_errors="surrogateescape", buf_size=PACK_BUFFER_BYTES
+    )
     return _CHECKSUM.pack(xxh3_64(packed)) + packed
 
 

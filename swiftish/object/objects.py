@@ -103,7 +103,7 @@ def kept_headers(call: Call, *, now: float, with_sysmeta: bool) -> dict[str, str
     if delete_at is not None:
         if not (delete_at.isascii() and delete_at.isdecimal()):
             raise Refusal(400, "X-Delete-At is not a whole number.")
-        if int(delete_at) < now:
+        if int(delete_at) <= now:
             raise Refusal(400, "X-Delete-At is in the past.")
     return kept
 

@@ -14,7 +14,7 @@ from swiftish.domain.checksums import xxh3_64
 from swiftish.object.blocks import BLOCK_BYTES, Span, trailer_bytes, unpack
 from swiftish.object.current import Current, merge
 from swiftish.object.disk import RACES_MAX, Disk
-from swiftish.object.errors import BadMetadata, Corrupt, NoObject
+from swiftish.object.errors import BadMetadata, Corrupt, NoObject, RaceLost
 from swiftish.object.filenames import FileName
 from swiftish.object.hashdir import NOTHING, State, judge
 from swiftish.object.metadata import HEAD_BYTES, Metadata, bytes_in_file, decode, parts_of
@@ -144,7 +144,7 @@ class ObjectReader:
             except FileNotFoundError:
                 self._close()
                 continue  # replaced since the folder was listed
-        raise BlockingIOError("the object is replaced all the time")
+        raise RaceLost("the object is replaced all the time")
 
     def _no_object(self, state: State) -> Exception:
         if state.tombstone is not None:
@@ -205,7 +205,9 @@ class ObjectReader:
         assert file is not None
         length = current.content_length
         if length <= BLOCK_BYTES and span is not None and not file.metadata_bytes:
-            data = self._pread(length + 1, 0)  # one more, to see that there is none
+            data = self._pread(length + 1, 0, all_of_it=False)  # one more: there must be none
+            if len(data) < length:
+                data = self._pread(length + 1, 0)  # the kernel may return less than it has
             if len(data) != length:
                 raise _Bad(f"there are not {length} bytes in it")
             self._verify(data, current.data.checksum, 0)
@@ -239,9 +241,11 @@ class ObjectReader:
         self._position = start + last
         return block if first == 0 and last == len(block) else block[first:last]
 
-    def _pread(self, length: int, offset: int) -> bytes:
+    def _pread(self, length: int, offset: int, *, all_of_it: bool = True) -> bytes:
         assert self._file is not None
         try:
+            if not all_of_it:
+                return self._disk.files.pread(self._file.descriptor, length, offset)
             return self._disk.files.read_exactly(self._file.descriptor, length, offset)
         except OSError as error:
             _raise_if_bad(error, self._name)

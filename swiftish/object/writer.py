@@ -14,7 +14,7 @@ from threading import Lock
 from swiftish.domain.checksums import BlockChecksums, Md5
 from swiftish.object.blocks import BLOCK_BYTES, pack
 from swiftish.object.disk import RACES_MAX, Disk
-from swiftish.object.errors import BadMetadata, Conflict
+from swiftish.object.errors import BadMetadata, Conflict, RaceLost
 from swiftish.object.hashdir import NOTHING, State, judge
 from swiftish.object.metadata import Metadata, encode, in_file, spread
 from swiftish.object.paths import TEMPORARY, Location
@@ -50,11 +50,12 @@ class Writer:
             for _ in range(RACES_MAX):
                 self._open_folder()
                 try:
+                    state = self._state()
                     self._open_file()
                 except FileNotFoundError:
                     continue  # somebody has removed the folder, which was empty
-                return NOTHING if self._made_folder else judge(self._files.listdir(self._folder))
-            raise BlockingIOError("the folder is removed all the time")
+                return state
+            raise RaceLost("the folder is removed all the time")
 
     def append(self, pieces: Sequence[bytes]) -> None:
         """Write more bytes.  Raises OSError, SyncFailed, Closed."""
@@ -129,6 +130,12 @@ class Writer:
         self._folder, made = self._disk.open_folder(self._location)
         self._made_folder = self._made_folder or made
 
+    def _state(self) -> State:
+        """What the folder holds.  (By path: Python lists an open folder with three calls more.)"""
+        if self._made_folder:
+            return NOTHING
+        return judge(self._files.listdir(self._disk.path(self._location.folder)))
+
     def _close_folder(self) -> None:
         folder, self._folder = self._folder, -1
         if folder >= 0:
@@ -179,7 +186,7 @@ class Writer:
                     return
             else:
                 return
-        raise BlockingIOError(f"{name} is taken and freed all the time")
+        raise RaceLost(f"{name} is taken and freed all the time")
 
     def _rename(self, name: str) -> None:
         """Give the temporary file its name, as link(2) does: never over another file."""
@@ -221,6 +228,6 @@ class Writer:
         return True
 
     def _tidy(self) -> None:
-        for name in judge(self._files.listdir(self._folder)).obsolete:
+        for name in self._state().obsolete:
             with suppress(FileNotFoundError):
                 self._files.unlink(name, dir_fd=self._folder)
