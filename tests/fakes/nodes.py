@@ -106,8 +106,11 @@ class FakeNode:
             return Response(status=507)
         roll -= faults.refuse
         if roll < faults.stall:
-            await asyncio.sleep(STALL_S)
-            return await self._work(kind, request)
+            # Whoever sent it has long given up when the work is done after all.
+            late = asyncio.get_running_loop().create_task(self._work_late(kind, request))
+            self._cluster.late.add(late)
+            late.add_done_callback(self._cluster.late.discard)
+            return await asyncio.shield(late)
         roll -= faults.stall
         if roll >= faults.die:
             return await self._work(kind, request)
@@ -120,6 +123,13 @@ class FakeNode:
             breaks_at = self._chance.randrange(len(data) + 1)
             return response.replace(body=Pieces(data, piece=7, breaks_at=breaks_at))
         raise ConnectionResetError("the node died after its work")
+
+    async def _work_late(self, kind: Kind, request: Request) -> Response:
+        await asyncio.sleep(STALL_S)
+        try:
+            return await self._work(kind, request)
+        except (Refusal, RuntimeError):  # the body is gone
+            return Response(status=499)
 
     async def _work(self, kind: Kind, request: Request) -> Response:
         _, device, _, *names = request.path.split("/", 5)
@@ -268,11 +278,17 @@ class FakeCluster:
 
     def __init__(self, *, devices: int = 4, replicas: int = 3, seed: int = 0) -> None:
         self.ring = small_ring(devices=devices, replicas=replicas)
+        self.late: set[asyncio.Task[Response]] = set()
         self.nodes = {f"d{n}": FakeNode(self, f"d{n}", f"{seed} d{n}") for n in range(devices)}
 
     async def send(self, kind: Kind, node: Device, request: Request) -> Response:
         """The Transport."""
         return await self.nodes[node.device](kind, request)
+
+    async def settle(self) -> None:
+        """Wait for what stalled nodes still do."""
+        while self.late:
+            await asyncio.wait(self.late)
 
     def heal(self) -> None:
         """From now on nothing goes wrong."""
