@@ -161,21 +161,21 @@ class Server:
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
+    def wait(self) -> int:
         """The exit status, once the process has ended by itself."""
-        status = self.process.wait(timeout_s)
+        try:
+            status = self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            tail = self.log_tail()
+            self.kill()
+            raise AssertionError(f"it did not end when told to\n{tail}") from None
         self._forget()
         return status
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
         self.terminate()
-        try:
-            return self.wait()
-        except subprocess.TimeoutExpired:
-            tail = self.log_tail()
-            self.kill()
-            raise AssertionError(f"it did not end on SIGTERM\n{tail}") from None
+        return self.wait()
 
     def kill(self) -> None:
         """SIGKILL to every process of the server, as one power switch would."""
