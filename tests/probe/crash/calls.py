@@ -1,8 +1,8 @@
 """What each system call does to files: from its arguments, seen at its entry, to events.
 
 `CALLS` has a function per number of a call.  It is asked when a thread stands before the call, and
-returns None when the call changes nothing that is recorded, else a function that turns the call's
-result into events.
+returns None when others need not wait for the call to end, as it changes nothing that is recorded;
+else a function that turns the call's result into events, once it has succeeded.
 """
 
 import ctypes
@@ -168,21 +168,40 @@ class Call:
 Finish: TypeAlias = Callable[[int], list[Event]] | None
 
 
+def nothing(_: int) -> list[Event]:
+    """The call concerns a file outside, or fails: but others wait until it has.
+
+    A call that takes a path is never let in beside another one.  What its path means is looked up
+    at its entry, and a folder made meanwhile would turn a call that must fail into one that does
+    not.
+    """
+    return []
+
+
+def surprise(text: str) -> Finish:
+    """The call will fail, or the model does not know what it does."""
+
+    def finish(_: int) -> list[Event]:
+        raise Unmodelled(text)
+
+    return finish
+
+
 def open_call(call: Call, dirfd: int | None, index: int, flags: int) -> Finish:
     if not flags & (os.O_CREAT | os.O_TRUNC | O_TMPFILE_BIT):
         return None
     if flags & os.O_TMPFILE == os.O_TMPFILE:
         if call.files.find(call.path(dirfd, index)) is None:
-            return None
+            return nothing
         return lambda fd: [CreateUnnamed(call.files.add(os.stat(call.fd_path(fd))))]
     place = call.place(dirfd, index)
     if place.folder is None or place.ignored:
-        return None
+        return nothing
     folder, known = place.folder, call.files.find(place.path)
     if known is not None:
-        return (lambda _: [Resize(known, 0)]) if flags & os.O_TRUNC else None
+        return (lambda _: [Resize(known, 0)]) if flags & os.O_TRUNC else nothing
     if os.path.lexists(place.path):
-        raise Unmodelled(f"opened a file that is not known: {place.path}")
+        return surprise(f"opened a file that is not known: {place.path}")
     return lambda fd: [
         Create(call.files.add(os.stat(call.fd_path(fd))), folder, place.name, is_folder=False)
     ]
@@ -191,7 +210,7 @@ def open_call(call: Call, dirfd: int | None, index: int, flags: int) -> Finish:
 def mkdir_call(call: Call, dirfd: int | None, index: int) -> Finish:
     place = call.place(dirfd, index)
     if place.folder is None:
-        return None
+        return nothing
     folder = place.folder
     return lambda _: [
         Create(call.files.add(os.stat(place.path)), folder, place.name, is_folder=True)
@@ -232,7 +251,7 @@ def vector_write(call: Call, *, positioned: bool, flags: int = 0) -> Finish:
 
 def resize_call(call: Call, path: str) -> Finish:
     file, size = call.files.find(path), call.arguments[1]
-    return None if file is None else lambda _: [Resize(file, size)]
+    return nothing if file is None else lambda _: [Resize(file, size)]
 
 
 def allocate_call(call: Call) -> Finish:
@@ -251,7 +270,7 @@ def allocate_call(call: Call) -> Finish:
 def attribute_call(call: Call, path: str, *, removed: bool = False) -> Finish:
     file = call.files.find(path)
     if file is None:
-        return None
+        return nothing
     name = call.text(call.arguments[1])
     value = None if removed else call.memory(call.arguments[2], call.arguments[3])
     return lambda _: [SetAttribute(file, name, value)]
@@ -260,9 +279,9 @@ def attribute_call(call: Call, path: str, *, removed: bool = False) -> Finish:
 def link_call(call: Call, source: str, place: Place) -> Finish:
     file = call.files.find(source)
     if file is None and place.folder is None:
-        return None
+        return nothing
     if file is None or place.folder is None:
-        raise Unmodelled(f"a link between inside and outside: {source} to {place.path}")
+        return surprise(f"a link between inside and outside: {source} to {place.path}")
     folder = place.folder
     return lambda _: [Link(file, folder, place.name)]
 
@@ -270,24 +289,22 @@ def link_call(call: Call, source: str, place: Place) -> Finish:
 def unlink_call(call: Call, dirfd: int | None, index: int) -> Finish:
     place = call.place(dirfd, index)
     if place.folder is None or place.ignored:
-        return None
+        return nothing
     folder, file = place.folder, call.files.find(place.path)
     if file is None:
-        return None  # not there: it will fail
+        return surprise(f"removed a file that is not known: {place.path}")
     return lambda _: [Unlink(file, folder, place.name)]
 
 
 def rename_call(call: Call, old: Place, new: Place, *, flags: int = 0) -> Finish:
     if old.folder is None and new.folder is None:
-        return None
+        return nothing
     file = call.files.find(old.path)
-    if not os.path.lexists(old.path):
-        return None  # it will fail
     if old.folder is None or new.folder is None or file is None or flags & RENAME_EXCHANGE:
-        raise Unmodelled(f"rename of {old.path} to {new.path} with flags {flags}")
+        return surprise(f"rename of {old.path} to {new.path} with flags {flags}")
     folder, new_folder = old.folder, new.folder
     if call.files.find(new.path) == file:
-        return None  # two names of one file: rename does nothing
+        return nothing  # two names of one file: rename does nothing
     return lambda _: [Rename(file, folder, old.name, new_folder, new.name)]
 
 

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Barrier
 
 from tests.probe.crash.recorder import say
 
 THREADS = 4
 ROUNDS = 5
+CONTESTS = 20
 
 
 def all_calls(root: Path) -> None:
@@ -92,6 +94,26 @@ def appended(root: Path) -> None:
     (root / "synced").open("wb").close()
 
 
+def contended(root: Path, all_here: Barrier) -> None:
+    """The same names as all other threads: a call may fail, or not, by a hair's breadth."""
+    for number in range(CONTESTS):
+        folder = root / f"contended-{number}"
+        inner = folder / "inner"
+        all_here.wait()
+        while not inner.is_dir():
+            for make in (inner, folder, inner):
+                with suppress(FileExistsError, FileNotFoundError):
+                    make.mkdir()
+        with suppress(OSError):
+            (inner / "file").touch()
+        with suppress(OSError):
+            (inner / "file").rename(folder / "file")
+        with suppress(OSError):
+            (folder / "file").unlink()
+        with suppress(OSError):
+            inner.rmdir()
+
+
 def synced_opener(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_DSYNC, 0o600)
 
@@ -99,11 +121,14 @@ def synced_opener(path: str, flags: int) -> int:
 def main(arguments: Sequence[str]) -> None:
     root = Path(arguments[0])
 
+    all_here = Barrier(THREADS)
+
     def work(thread: int) -> None:
         for number in range(ROUNDS):
             say(f"begin {thread}-{number}")
             all_calls(root / f"{thread}-{number}")
             say(f"done {thread}-{number}")
+        contended(root, all_here)
 
     with ThreadPoolExecutor(THREADS) as threads:
         for ended in [threads.submit(work, number) for number in range(THREADS)]:
