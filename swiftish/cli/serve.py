@@ -10,7 +10,7 @@ from pathlib import Path
 from swiftish import __version__
 from swiftish.cli.onenode import SETTINGS_FILE, Node, Unusable, lock, open_node, server_settings
 from swiftish.cli.wiring import fresh_cache_path, proxy_child, workers_child
-from swiftish.runtime.logs import configure_logging
+from swiftish.runtime.logs import configure
 from swiftish.runtime.process import CannotListen, Child, Supervisor, listen
 from swiftish.runtime.settings import BadSettings, Table, merge, read_toml
 
@@ -69,7 +69,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     sockets = listen(host, port, count=early.workers or os.cpu_count() or 1)
     port = sockets[0].getsockname()[1]
     node = open_node(data, above(), source=config, users=users)
-    configure_logging(early.log_level)
+    configure(early.log_level)
     cache_path = fresh_cache_path(data) if len(sockets) > 1 else None
 
     def children() -> list[Child]:

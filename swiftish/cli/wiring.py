@@ -143,6 +143,7 @@ def proxy_child(node: Node, sock: socket.socket, *, cache_path: Path | None) -> 
         timeout_s = node.settings.server.drain_timeout_s
         await server.drain(timeout_s)
         await services.aclose(timeout_s=timeout_s)
+        proxy.close()
         if shared is not None:
             shared.close()
 
