@@ -242,6 +242,16 @@ def test_all_workers_give_the_same_token_until_it_ends(world: World) -> None:
     assert world.token("test:tester") != world.token("test2:tester2")
 
 
+def test_a_token_ends_even_if_the_cache_forgets_to_forget(world: World) -> None:
+    """The end is in the entry, too."""
+    token = world.token("test:tester")
+    for key, value in world.cache.content.items():
+        world.cache.forge(key, value)
+    world.clock.move(86_401)
+    assert world.ask("GET", "/v1/AUTH_test", {"x-auth-token": token}).status == 401
+    assert world.token("test:tester") != token
+
+
 def test_a_token_that_the_cache_forgot_works_after_logging_in(world: World) -> None:
     """A cache may forget one of its two entries; logging in mends it."""
     token = world.token("test:tester")
@@ -436,6 +446,9 @@ def test_t93_accounts(world: World) -> None:
         assert world.may(OWNER, method, "AUTH_test2") != makes
         assert world.may(RESELLER, method, "AUTH_test2")
         assert world.may(READER, method, "AUTH_test2") == looks
+        for who in (OWNER, RESELLER):
+            assert world.may(who, method, "AUTH_test2/c")
+            assert world.may(who, method, "AUTH_test2/c/o")
         for who in GUESTS:
             assert not world.may(who, method, "AUTH_test2")
         for account in ("AUTH_", "SERVICE_", "AUTH_.system", "OTHER_test2", "test2", "auth_test2"):
