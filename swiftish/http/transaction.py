@@ -1,9 +1,10 @@
 """Transaction ids: the name of one client request, in every answer and on every log line."""
 
-import os
+import random
 from urllib.parse import quote
 
 EXTRA_LENGTH_MAX = 32
+_BITS = 21 * 4
 
 
 def transaction_id(seconds: float, suffix: str = "", extra: str = "") -> str:
@@ -11,8 +12,9 @@ def transaction_id(seconds: float, suffix: str = "", extra: str = "") -> str:
 
     `suffix` is the cluster's; `extra` is what the client asked for in X-Trans-Id-Extra, of which
     32 characters count.  Both are percent-encoded, so that they are safe in headers and logs.
+    The digits are unique, not secret; Python seeds its generator anew in a process that was forked.
     """
-    plain = f"tx{os.urandom(11).hex()[:21]}-{int(seconds):010x}"
+    plain = f"tx{random.getrandbits(_BITS):021x}-{int(seconds):010x}"
     if not suffix and not extra:
         return plain
     tail = f"{suffix}-{extra[:EXTRA_LENGTH_MAX]}" if extra else suffix

@@ -1,0 +1,576 @@
+"""One client's connection: bytes in, requests to the handler one at a time, responses out.
+
+Theory of operation.  The protocol's callbacks are synchronous; the requests are answered by one
+task for each connection, which is cancelled when the client goes away.  While it works on one,
+`data_received` feeds the request's body, and what comes after that waits in the buffer (up
+to a limit, then the socket is not read).  When the response is out, the next head is looked for.
+
+There are no timers per request.  A connection says what it is waiting for (`_phase`) and until
+when (`_deadline`); the server looks at all connections about once a second (`check`).
+
+A connection ends in one of three ways.  *Closed*: all has been said, what is buffered still goes
+out.  *Lingering*: we have answered and the client is still sending; closing at once would make
+the kernel send a reset, which can destroy the answer before the client reads it (RFC 9112 9.6),
+so we say FIN and throw away what comes for a moment.  *Cut*: aborted, because a body broke after
+its length had been promised, and a short body must not look like a whole one.
+"""
+
+import asyncio
+import enum
+import logging
+import math
+from typing import TYPE_CHECKING, cast
+
+from swiftish.http.access_log import Exchange
+from swiftish.http.bodies import ClientGone
+from swiftish.http.incoming import Incoming
+from swiftish.http.message import Body, Bytes, Context, Request, Response
+from swiftish.http.replies import Refusal
+from swiftish.http.request_head import HEAD_END, RequestHead, parse_head
+from swiftish.http.response_head import response_head
+
+if TYPE_CHECKING:
+    from swiftish.http.server import HttpServer
+
+log = logging.getLogger(__name__)
+
+# What a client may send ahead of its turn before we stop reading from its socket.
+PIPELINE_BYTES_MAX = 64 * 1024
+# The rest of a body that nobody wanted is read to keep the connection, if it is not more than this.
+DRAIN_BYTES_MAX = 64 * 1024
+# Head and body go into one write up to this size; beyond it the copy costs more than the write.
+JOIN_BYTES_MAX = 64 * 1024
+# Each time a client's patience is used up it must have sent this much, or it is too slow (T71).
+BODY_PROGRESS_BYTES = 1024
+# Answers to these statuses have no body.
+BODILESS = frozenset({204, 304})
+NO_BODY = Bytes()
+
+
+class _Phase(enum.Enum):
+    """What the connection waits for."""
+
+    IDLE = enum.auto()  # the first byte of a request
+    HEAD = enum.auto()  # the rest of its head
+    HANDLER = enum.auto()  # us
+    BODY = enum.auto()  # the client's body
+    WRITE = enum.auto()  # the client to read
+    DRAIN = enum.auto()  # the rest of a body that nobody wanted
+    LINGER = enum.auto()  # the client to stop
+    CLOSE = enum.auto()  # the last bytes to be read
+
+
+_ENDED = (_Phase.LINGER, _Phase.CLOSE)
+
+
+class Connection(asyncio.Protocol):
+    """A client.  Made by the server, which owns all settings."""
+
+    def __init__(self, server: "HttpServer") -> None:
+        self._server = server
+        self._loop = server.loop
+        self._transport: asyncio.Transport | None = None
+        self.peer = "-"
+        self._buffer = b""
+        self._searched = 0  # how far in the buffer there is no end of a head
+        self._task: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[None] | None = None  # the task waits for a request
+        self._request: Request | None = None  # what the task is to do next
+        self._current: _Current | None = None  # what is known of it, until it is done
+        self._phase = _Phase.IDLE
+        self._deadline = math.inf
+        self._patience_s = 0.0  # what is left of the client's time for its body
+        self._patience_bytes = 0  # what had come when it began
+        self._waiting_since = 0.0
+        self._reading_paused = False
+        self._writing_paused = False
+        self._room: asyncio.Future[None] | None = None  # the response waits for the client
+        self._gone = False
+
+    # ---- the protocol --------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, tuple) else "-"
+        self._server.connections.add(self)
+        self._wait_for(_Phase.IDLE, self._server.patience.head_s)
+        if self._server.draining:
+            self._close()
+        else:
+            self._task = self._server.start_task(self._run())
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase in _ENDED:
+            return
+        current = self._current
+        if current is None:
+            self._buffer = self._buffer + data if self._buffer else data
+            self._next()
+            return
+        incoming = current.incoming
+        if incoming is None or incoming.complete:
+            self._buffer += data
+            if len(self._buffer) > PIPELINE_BYTES_MAX:
+                self.pause_reading()
+        elif incoming.failure is None:
+            self._buffer = incoming.feed(data)
+            if self._phase is _Phase.DRAIN:
+                self._drain()
+
+    def eof_received(self) -> bool:
+        """The client sends no more.  In the middle of a body, it can still be told so."""
+        incoming = self._current.incoming if self._current is not None else None
+        if self._phase is _Phase.DRAIN:
+            return False
+        if incoming is not None and not incoming.complete:
+            if incoming.failure is None:
+                incoming.fail(ClientGone())
+            return True
+        return False  # the transport closes, and `connection_lost` does the rest
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone = True
+        drained = self._phase is _Phase.DRAIN
+        self._end(_Phase.CLOSE, math.inf)
+        self._server.forget(self)
+        self._transport = None
+        current = self._current
+        if current is None or drained:
+            return
+        incoming = current.incoming
+        if incoming is not None and not incoming.complete:
+            reading = incoming.waiting
+            if incoming.failure is None:
+                incoming.fail(ClientGone())
+            if reading and self._room is None:
+                return  # the handler learns it there
+        if self._task is not None:
+            self._task.cancel()
+        if not current.started:
+            self._finish(current, clean=False)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    # ---- time ----------------------------------------------------------------------------------
+
+    def _wait_for(self, phase: _Phase, seconds: float) -> None:
+        self._phase = phase
+        self._deadline = self._loop.time() + seconds
+
+    def check(self, now: float) -> None:
+        """Called about once a second: end what has waited long enough."""
+        if now < self._deadline:
+            return
+        self._deadline = math.inf
+        match self._phase:
+            case _Phase.IDLE:
+                self._close()
+            case _Phase.HEAD:
+                self._refuse(Refusal(408, "The head of the request did not arrive in time."))
+            case _Phase.BODY if self._current is not None and self._current.incoming is not None:
+                self._current.incoming.fail(Refusal(408))
+            case _:
+                self.cut()
+
+    # ---- what a body in the making asks for (incoming.Source) ----------------------------------
+
+    def send_continue(self) -> None:
+        if self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def pause_reading(self) -> None:
+        if not self._reading_paused and self._transport is not None:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def wait_for_body(self, incoming: Incoming) -> None:
+        if incoming.received - self._patience_bytes >= BODY_PROGRESS_BYTES:
+            self._patience_s = self._server.client_timeout_s
+            self._patience_bytes = incoming.received
+        self._waiting_since = self._loop.time()
+        if self._phase is _Phase.HANDLER:
+            self._phase = _Phase.BODY
+            self._deadline = self._waiting_since + self._patience_s
+
+    def body_came(self, incoming: Incoming) -> None:
+        self._patience_s -= self._loop.time() - self._waiting_since
+        if self._phase is _Phase.BODY:
+            self._phase, self._deadline = _Phase.HANDLER, math.inf
+
+    # ---- requests ------------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        """Begin with the request at the front of the buffer, if its head is all there."""
+        buffer = self._buffer
+        if buffer[:2] == b"\r\n":  # RFC 9112 2.2: an empty line before a request doesn't count
+            buffer = self._buffer = buffer[2:]
+            self._searched = 0
+        server = self._server
+        end = buffer.find(HEAD_END, self._searched)
+        if 0 <= end <= server.head_bytes_max:
+            self._searched = 0
+            rest = end + len(HEAD_END)
+            self._buffer = buffer[rest:] if len(buffer) > rest else b""
+            try:
+                head = parse_head(
+                    buffer[:end],
+                    line_bytes_max=server.line_bytes_max,
+                    headers_max=server.headers_max,
+                )
+            except Refusal as refusal:
+                self._refuse(refusal)
+            else:
+                self._begin(head)
+        elif len(buffer) > server.head_bytes_max:
+            self._refuse(Refusal(431, f"A head may have {server.head_bytes_max} bytes."))
+        elif b"\n\n" in buffer[self._searched :] or buffer[:1] == b"\n":
+            self._refuse(Refusal(400, "Lines end with CR LF."))
+        elif buffer:
+            self._searched = max(0, len(buffer) - len(HEAD_END) + 1)
+            if self._phase is _Phase.IDLE:
+                self._wait_for(_Phase.HEAD, server.patience.head_s)
+
+    def _begin(self, head: RequestHead) -> None:
+        incoming: Incoming | None = None
+        body: Body
+        length = head.length
+        if head.chunked or (length and (length > len(self._buffer) or head.expects_continue)):
+            expects_continue = head.expects_continue and not self._buffer
+            body = incoming = Incoming(self, length, expects_continue=expects_continue)
+        elif length:  # a small body that came with its head
+            body = Bytes(self._buffer[:length])
+            self._buffer = self._buffer[length:]
+        else:
+            body = NO_BODY
+        server = self._server
+        context = server.new_context(head.headers.get("x-trans-id-extra", ""), self.peer)
+        self._current = _Current(head, context, incoming, self._loop.time())
+        self._phase, self._deadline = _Phase.HANDLER, math.inf
+        if incoming is not None:
+            self._patience_s, self._patience_bytes = server.client_timeout_s, 0
+            if self._buffer:
+                self._buffer = incoming.feed(self._buffer)
+        self._request = Request(
+            method=head.method,
+            path=head.path,
+            query=head.query,
+            headers=head.headers,
+            body=body,
+            context=context,
+        )
+        self._wake()
+
+    async def _run(self) -> None:
+        """The connection's task: answer requests, one after another, until it is closed."""
+        while self._transport is not None:
+            request, self._request = self._request, None
+            if request is not None and self._current is not None:
+                await self._serve(request, self._current)
+            elif self._phase in _ENDED:
+                break
+            else:
+                self._ready = self._loop.create_future()
+                try:
+                    await self._ready
+                finally:
+                    self._ready = None
+
+    def _wake(self) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
+
+    async def _serve(self, request: Request, current: "_Current") -> None:
+        """One request, to the last byte of its response."""
+        current.started = True
+        clean = False
+        try:
+            response = await self._server.handler(request)
+            try:
+                clean = await self._send(response, current)
+            finally:
+                await response.body.aclose()
+        except Refusal as refusal:  # by the body: the handler has no more say
+            if current.status == 0:
+                clean = await self._send(refusal.response(), current)
+            else:
+                self._complain(f"a response was cut short: {refusal}", current)
+        finally:
+            self._finish(current, clean=clean)
+
+    def _finish(self, current: "_Current", *, clean: bool) -> None:
+        """Log what became of a request, and go on to the next or end the connection."""
+        self._log(current, 499 if self._gone and not clean else current.status or 499)
+        incoming = current.incoming
+        self._current = None
+        if incoming is not None:
+            incoming.discard()
+        if self._gone:
+            return
+        if not clean:
+            self.cut()
+        elif incoming is None or incoming.complete:
+            if current.closes:
+                self._close()
+            else:
+                self._idle()
+        elif isinstance(incoming.failure, ClientGone):
+            self._close()
+        elif current.closes or incoming.failure is not None:
+            self._linger()
+        else:
+            self._current = current  # what comes next is still its body
+            self._wait_for(_Phase.DRAIN, self._server.client_timeout_s)
+
+    def _idle(self) -> None:
+        """Ready for the next request; it may be in the buffer already."""
+        self._current = None
+        self._wait_for(_Phase.IDLE, self._server.patience.keepalive_s)
+        self.resume_reading()
+        if self._server.draining:
+            self._close()
+        elif self._buffer:
+            self._next()
+
+    def _drain(self) -> None:
+        """More of a body that nobody wanted has come."""
+        assert self._current is not None
+        assert self._current.incoming is not None
+        if self._current.incoming.failure is not None:
+            self._close()
+        elif self._current.incoming.complete:
+            self._idle()
+
+    # ---- the answer ----------------------------------------------------------------------------
+
+    async def _send(self, response: Response, current: "_Current") -> bool:
+        """Write a response; whether all of it could be written."""
+        head, body = current.head, response.body
+        status = current.status = response.status
+        piece = b""
+        if status in BODILESS:
+            length: int | None = 0  # Swift says it, and its clients look for it
+        elif head.method == "HEAD":
+            length = body.length if response.length is None else response.length
+        else:
+            length = response.length if body.length is None else body.length
+            piece = body.take() if isinstance(body, Bytes) else await body.read()
+        silent = head.method == "HEAD" or status in BODILESS
+        endless = length is None and not silent
+        chunked = endless and not head.is_http_10
+        current.closes = self._must_close(current) or (endless and not chunked)
+        if (transport := self._transport) is None:
+            return False
+        lines = response_head(
+            status,
+            response.headers,
+            length=length,
+            chunked=chunked,
+            connection="close" if current.closes else "keep-alive" if head.is_http_10 else "",
+            transaction_id=current.context.transaction_id,
+            date=self._server.date(),
+        )
+        current.first_byte_at = self._loop.time()
+        if silent:
+            transport.write(lines)
+            return True
+        if length == len(piece) <= JOIN_BYTES_MAX and isinstance(body, Bytes):
+            current.bytes_out = len(piece)
+            transport.write(lines + piece)
+            if self._writing_paused:
+                await self._room_to_write()
+            return True
+        return await self._send_body(lines, piece, body, length, chunked=chunked, current=current)
+
+    async def _send_body(
+        self,
+        lines: bytes,
+        piece: bytes,
+        body: Body,
+        length: int | None,
+        *,
+        chunked: bool,
+        current: "_Current",
+    ) -> bool:
+        """The head and the body; never fewer or more bytes than `length` without cutting."""
+        whole = isinstance(body, Bytes)
+        while piece:
+            current.bytes_out += len(piece)
+            if length is not None and current.bytes_out > length:
+                break
+            if (transport := self._transport) is None:
+                return False
+            if chunked:
+                piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+            if lines and len(piece) <= JOIN_BYTES_MAX:
+                piece = lines + piece
+            elif lines:
+                transport.write(lines)
+            lines = b""
+            transport.write(piece)
+            if self._writing_paused:
+                await self._room_to_write()
+            piece = b"" if whole else await body.read()
+        if length is not None and current.bytes_out != length:
+            self._complain(
+                f"a body of {current.bytes_out} bytes was announced as {length}", current
+            )
+            return False
+        if self._transport is None:
+            return False
+        if chunked or lines:
+            self._transport.write(lines + b"0\r\n\r\n" if chunked else lines)
+        return True
+
+    async def _room_to_write(self) -> None:
+        self._room = self._loop.create_future()
+        self._wait_for(_Phase.WRITE, self._server.patience.write_s)
+        try:
+            await self._room
+        finally:
+            self._room = None
+            if self._phase is _Phase.WRITE:
+                self._phase, self._deadline = _Phase.HANDLER, math.inf
+
+    def _must_close(self, current: "_Current") -> bool:
+        """Whether this response is the last; said in its head."""
+        if not current.head.keep_alive or self._server.draining:
+            return True
+        incoming = current.incoming
+        if incoming is None or incoming.complete:
+            return False
+        if incoming.unclaimed or incoming.failure is not None:
+            return True  # the client may send the body that it offered, or not
+        return incoming.left is None or incoming.left > DRAIN_BYTES_MAX
+
+    # ---- the end -------------------------------------------------------------------------------
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer a head that makes no sense; where the next one begins nobody knows."""
+        context = self._server.new_context("", self.peer)
+        response = refusal.response()
+        assert isinstance(response.body, Bytes)
+        data = response.body.take()
+        lines = response_head(
+            response.status,
+            response.headers,
+            length=len(data),
+            chunked=False,
+            connection="close",
+            transaction_id=context.transaction_id,
+            date=self._server.date(),
+        )
+        assert self._transport is not None
+        self._transport.write(lines + data)
+        self._server.access_log.write(
+            Exchange(
+                head=None,
+                context=context,
+                peer=self.peer,
+                status=response.status,
+                bytes_in=0,
+                bytes_out=len(data),
+                seconds=0.0,
+                first_byte_seconds=0.0,
+            )
+        )
+        self._linger()
+
+    def let_go(self) -> None:
+        """The server stops: close when idle; a request in flight is answered first."""
+        if self._current is None or self._phase is _Phase.DRAIN:
+            self._close()
+
+    def _linger(self) -> None:
+        self._end(_Phase.LINGER, self._server.patience.linger_s)
+        self.resume_reading()
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _close(self) -> None:
+        self._end(_Phase.CLOSE, self._server.patience.write_s)
+        if self._transport is not None:
+            self._transport.close()
+
+    def cut(self) -> None:
+        self._end(_Phase.CLOSE, math.inf)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _end(self, phase: _Phase, seconds: float) -> None:
+        """No request will be read from this connection any more."""
+        self._wait_for(phase, seconds)
+        self._buffer = b""
+        self._wake()
+
+    # ---- the log -------------------------------------------------------------------------------
+
+    def _log(self, current: "_Current", status: int) -> None:
+        access_log = self._server.access_log
+        if not access_log.switched_on:
+            return
+        now = self._loop.time()
+        incoming = current.incoming
+        access_log.write(
+            Exchange(
+                head=current.head,
+                context=current.context,
+                peer=self.peer,
+                status=status,
+                bytes_in=incoming.received if incoming is not None else current.head.length or 0,
+                bytes_out=current.bytes_out,
+                seconds=now - current.began_at,
+                first_byte_seconds=(current.first_byte_at or now) - current.began_at,
+            )
+        )
+
+    def _complain(self, what: str, current: "_Current") -> None:
+        head = current.head
+        log.error(
+            what,
+            extra={
+                "transaction": current.context.transaction_id,
+                "method": head.method,
+                "path": head.path,
+            },
+        )
+
+
+class _Current:
+    """The request that is being answered."""
+
+    __slots__ = (
+        "began_at",
+        "bytes_out",
+        "closes",
+        "context",
+        "first_byte_at",
+        "head",
+        "incoming",
+        "started",
+        "status",
+    )
+
+    def __init__(
+        self, head: RequestHead, context: Context, incoming: Incoming | None, began_at: float
+    ) -> None:
+        self.head = head
+        self.context = context
+        self.incoming = incoming  # None when there is no body, or it came with the head
+        self.began_at = began_at
+        self.first_byte_at = 0.0
+        self.status = 0  # of the answer, once there is one
+        self.bytes_out = 0  # of the answer's body
+        self.closes = False
+        self.started = False
