@@ -230,7 +230,8 @@ class Environment:
             if reserve_bytes is None
             else reserve_bytes
         )
-        is_new = not self.path.exists()
+        if not self.path.exists():
+            _make(self.path, names, size, sync=sync)
         try:
             self._environment = lmdb.Environment(
                 str(self.path),
@@ -247,8 +248,6 @@ class Environment:
         except lmdb.Error as error:
             raise _translated(error, self.path) from error
         self.map_size_bytes: int = self._environment.info()["map_size"]
-        if is_new and sync:
-            _sync_folder(self.path.parent)  # or a crash could take the file and all it held
         self._open[self.path] = self.map_size_bytes
         self._pid = os.getpid()
         self._commits = 0
@@ -425,6 +424,46 @@ def _map_size(folder: Path, wanted: int | None, *, taken: int) -> int:
         disk = os.statvfs(folder)
         wanted = disk.f_blocks * disk.f_frsize
     return max(16 * page, min(wanted, share)) // page * page
+
+
+def _make(path: Path, names: Sequence[str], map_size_bytes: int, *, sync: bool) -> None:
+    """Give `path` an environment that was made whole, and synced, under another name.
+
+    LMDB writes its first pages in place: a crash in the middle of that would leave a file that
+    can never be opened again.  Whoever of several processes links first has made it.
+    """
+    for left in path.parent.glob(f"{path.name}.*.new*"):
+        if not _is_alive(int(left.name.removeprefix(f"{path.name}.").partition(".")[0])):
+            left.unlink(missing_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with lmdb.Environment(
+            str(fresh),
+            map_size=map_size_bytes,
+            subdir=False,
+            sync=sync,
+            mode=0o640,
+            max_dbs=len(names),
+        ) as environment:
+            for name in names:
+                environment.open_db(name.encode())
+        with suppress(FileExistsError):
+            path.hardlink_to(fresh)
+    except lmdb.Error as error:
+        raise _translated(error, path) from error
+    finally:
+        fresh.unlink(missing_ok=True)
+        fresh.with_name(f"{fresh.name}-lock").unlink(missing_ok=True)
+    if sync:
+        _sync_folder(path.parent)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno == errno.EPERM
+    return True
 
 
 def _sync_folder(folder: Path) -> None:
