@@ -13,6 +13,7 @@ from swiftish.object.get import Reads
 from swiftish.object.index import Indexes
 from swiftish.object.objects import Objects
 from swiftish.object.put import Puts
+from swiftish.object.recovery import Recovery
 from swiftish.object.settings import ObjectSettings
 from swiftish.object.sweeper import Sweeper
 from swiftish.object.updater import Updater
@@ -46,7 +47,7 @@ class ObjectService:
     ) -> None:
         settings = settings or ObjectSettings()
         self._indexes = Indexes()
-        objects = Objects(
+        objects = self._objects = Objects(
             policies=policies,
             hash_path=hash_path,
             clock=clock,
@@ -82,7 +83,15 @@ class ObjectService:
                 settings=settings,
             ),
             Sweeper(devices=devices, disk_of=objects.disk, settings=settings),
+            Recovery(
+                devices=devices,
+                disk_of=objects.disk,
+                indexes=self._indexes,
+                policies=policies,
+                settings=settings,
+            ),
         )
 
     def close(self) -> None:
+        self._objects.close()
         self._indexes.close()

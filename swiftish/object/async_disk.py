@@ -7,7 +7,7 @@ to begin once they have been closed.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from swiftish.http.message import Body
 from swiftish.object import store
@@ -15,6 +15,7 @@ from swiftish.object.blocks import Span
 from swiftish.object.current import Current
 from swiftish.object.disk import Disk
 from swiftish.object.errors import ObjectError
+from swiftish.object.mark import Mark
 from swiftish.object.metadata import Metadata
 from swiftish.object.paths import Location
 from swiftish.object.reader import Choose, ObjectReader
@@ -65,6 +66,7 @@ class AsyncDisk:
         self.device = disk.device
         self._disk = disk
         self._background = background
+        self._mark = Mark(disk)
 
     async def open(
         self, location: Location, choose: Choose
@@ -81,7 +83,7 @@ class AsyncDisk:
     async def put_small(
         self, location: Location, conditions: Conditions, draft: Draft, data: bytes
     ) -> Metadata:
-        return await self._run(store.put_small, self._disk, location, conditions, draft, data)
+        return await self._change(store.put_small, self._disk, location, conditions, draft, data)
 
     def writer(self, location: Location, *, with_md5: bool) -> Writer:
         """For an upload; whoever has it closes it, with `close_later` at least."""
@@ -96,7 +98,11 @@ class AsyncDisk:
         await self._run(writer.append, pieces)
 
     async def commit_upload(self, writer: Writer, location: Location, draft: Draft) -> Metadata:
-        return await self._run(store.commit_upload, writer, location, draft)
+        try:
+            return await self._change(store.commit_upload, writer, location, draft)
+        except BaseException:
+            self.close_later(writer)  # it may not even have begun
+            raise
 
     async def post(
         self,
@@ -107,7 +113,7 @@ class AsyncDisk:
         headers: dict[str, str],
         open_expired: bool,
     ) -> Current:
-        return await self._run(
+        return await self._change(
             store.post,
             self._disk,
             location,
@@ -120,16 +126,30 @@ class AsyncDisk:
     async def delete(
         self, location: Location, conditions: Conditions, *, if_delete_at: int | None
     ) -> bool:
-        return await self._run(
+        return await self._change(
             store.delete, self._disk, location, conditions, if_delete_at=if_delete_at
         )
 
-    async def sweep(self, *, limit: int) -> int:
-        return await self.device.threads.run(self._disk.sweep, limit=limit)
+    async def run_blocking(
+        self, work: Callable[Concatenate[Disk, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `work(disk, …)` in the device's threads, for workers; its errors are its own."""
+        return await self.device.threads.run(work, self._disk, *args, **kwargs)
+
+    def close(self, *, clean: bool) -> None:
+        """Say that this process changes the device's objects no more.  Blocking, briefly."""
+        self._mark.close(clean=clean)
 
     def close_later(self, opened: ObjectReader | Writer) -> None:
         """Close a reader or writer in the device's threads, without waiting for it."""
         self._background.start(self.device.threads.run(opened.close), name="close an object")
+
+    async def _change(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def marked() -> T:
+            self._mark.touch()
+            return work(*args, **kwargs)
+
+        return await self._run(marked)
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

@@ -12,7 +12,7 @@ from swiftish.object.container_update import (
 )
 from swiftish.object.current import STATIC_LARGE_OBJECT
 from swiftish.object.metadata import SYSMETA
-from swiftish.object.objects import Objects, kept_headers, open_expired
+from swiftish.object.objects import Objects, kept_headers, open_expired, target_of
 from swiftish.object.paths import Location
 from swiftish.object.store import Conditions
 
@@ -48,7 +48,7 @@ class Changes:
             open_expired=open_expired(call),
         )
         # Here the expiry queue will be told, when X-Delete-At comes, changes or goes.
-        row = row_of_post(call, current, to)
+        row = row_of_post(target_of(call), call.policy_index, current, to)
         await self._updates.tell(call.device, location.digest, row, call.request.context)
         sysmeta = {n: v for n, v in current.headers.items() if n.startswith(SYSMETA)}
         return empty(202, {**sysmeta, "x-backend-content-type": current.content_type})
@@ -73,7 +73,7 @@ class Changes:
             location, conditions, if_delete_at=if_delete_at
         )
         # Here the expiry queue will be told that there is nothing left to expire.
-        row = row_of_delete(call, to)
+        row = row_of_delete(target_of(call), call.policy_index, conditions.timestamp, to)
         await self._updates.tell(call.device, location.digest, row, call.request.context)
         headers = {"x-backend-timestamp": conditions.timestamp.internal}
         return empty(204, headers) if existed else Refusal(404, headers=headers).response()

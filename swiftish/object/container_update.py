@@ -3,9 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from swiftish.cluster.backend_app import Call, integer_header
+from swiftish.cluster.backend_app import integer_header
 from swiftish.cluster.transport import Transport
+from swiftish.domain.names import Target
+from swiftish.domain.timestamp import Timestamp
 from swiftish.http.message import Context, Request
 from swiftish.http.replies import Refusal
 from swiftish.object.current import Current
@@ -21,8 +24,13 @@ log = logging.getLogger(__name__)
 _OVERRIDE = f"{SYSMETA}container-update-override-"
 _OVERRIDABLE = ("size", "etag", "content-type")
 
-# What a request says of the containers to tell; nothing, when a person asks with curl.
-Recipients = tuple[int, tuple[Node, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """The container's partition, and its replicas to tell; none, when a person asks with curl."""
+
+    partition: int = 0
+    nodes: tuple[Node, ...] = ()
 
 
 def recipients(headers: Mapping[str, str]) -> Recipients:
@@ -33,67 +41,65 @@ def recipients(headers: Mapping[str, str]) -> Recipients:
         raise Refusal(400, "x-container-host and x-container-device differ in length")
     partition = integer_header(headers, "x-container-partition", default=0)
     nodes = tuple(Node(address=h, device=d) for h, d in zip(hosts, devices, strict=True))
-    return partition, nodes
+    return Recipients(partition, nodes)
 
 
-def row_of_put(call: Call, metadata: Metadata, to: Recipients) -> Update:
+def row_of_put(target: Target, policy: int, metadata: Metadata, to: Recipients) -> Update:
     """The row of a new object."""
-    return _update(
-        call,
-        "PUT",
-        {
-            "x-size": str(metadata.content_length),
-            "x-etag": metadata.etag or "",
-            "x-content-type": metadata.content_type or "",
-            "x-timestamp": metadata.timestamp.internal,
-            **_overrides(metadata.headers),
-        },
-        to,
-    )
+    headers = {
+        "x-size": str(metadata.content_length),
+        "x-etag": metadata.etag or "",
+        "x-content-type": metadata.content_type or "",
+        "x-timestamp": metadata.timestamp.internal,
+        **_overrides(metadata.headers),
+    }
+    return _update("PUT", target, policy, metadata.timestamp, headers, to)
 
 
-def row_of_post(call: Call, current: Current, to: Recipients) -> Update:
+def row_of_post(target: Target, policy: int, current: Current, to: Recipients) -> Update:
     """The row of an object whose metadata changed: its data are as old as they were."""
     overrides = _overrides(current.data.headers)
     if current.content_type_timestamp > current.data.timestamp:
         overrides.pop("x-content-type", None)  # it has been changed since
-    return _update(
-        call,
-        "PUT",
-        {
-            "x-size": str(current.content_length),
-            "x-etag": current.etag,
-            "x-content-type": current.content_type,
-            "x-timestamp": current.data.timestamp.internal,
-            "x-content-type-timestamp": current.content_type_timestamp.internal,
-            "x-meta-timestamp": current.timestamp.internal,
-            **overrides,
-        },
-        to,
-    )
+    headers = {
+        "x-size": str(current.content_length),
+        "x-etag": current.etag,
+        "x-content-type": current.content_type,
+        "x-timestamp": current.data.timestamp.internal,
+        "x-content-type-timestamp": current.content_type_timestamp.internal,
+        "x-meta-timestamp": current.timestamp.internal,
+        **overrides,
+    }
+    return _update("PUT", target, policy, current.timestamp, headers, to)
 
 
-def row_of_delete(call: Call, to: Recipients) -> Update:
+def row_of_delete(target: Target, policy: int, timestamp: Timestamp, to: Recipients) -> Update:
     """The row of an object that is gone."""
-    return _update(call, "DELETE", {"x-timestamp": call.timestamp().internal}, to)
+    headers = {"x-timestamp": timestamp.internal}
+    return _update("DELETE", target, policy, timestamp, headers, to)
 
 
-def _update(call: Call, method: str, headers: dict[str, str], to: Recipients) -> Update:
-    assert call.container is not None
-    assert call.object is not None
-    policy = call.policy_index
+def _update(
+    method: str,
+    target: Target,
+    policy: int,
+    timestamp: Timestamp,
+    headers: dict[str, str],
+    to: Recipients,
+) -> Update:
+    assert target.container is not None
+    assert target.object is not None
     headers["x-backend-storage-policy-index"] = str(policy)
-    partition, nodes = to
     return Update(
         method=method,
-        account=call.account,
-        container=call.container,
-        object=call.object,
-        timestamp=call.timestamp(),
+        account=target.account,
+        container=target.container,
+        object=target.object,
+        timestamp=timestamp,
         policy=policy,
-        partition=partition,
+        partition=to.partition,
         headers=headers,
-        nodes=nodes,
+        nodes=to.nodes,
     )
 
 

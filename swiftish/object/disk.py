@@ -109,13 +109,13 @@ class Disk:
     def sync_parents(self, location: Location) -> None:
         """Make the way to the hash folder durable (see above).  Raises SyncFailed."""
         suffix, partition = location.suffix_folder, location.partition_folder
-        self._sync_folder(suffix)
+        self.sync_folder(suffix)
         if suffix in self._durable:
             return
-        self._sync_folder(partition)
+        self.sync_folder(partition)
         if partition not in self._durable:
-            self._sync_folder(location.datadir)
-            self._sync_folder("")
+            self.sync_folder(location.datadir)
+            self.sync_folder("")
         if len(self._durable) > DURABLE_MAX:
             self._durable.clear()
         self._durable.update((suffix, partition))
@@ -125,7 +125,8 @@ class Disk:
         self.make_folder(location.partition_folder)
         self.make_folder(location.suffix_folder)
 
-    def _sync_folder(self, relative: str) -> None:
+    def sync_folder(self, relative: str) -> None:
+        """Make the entries of a folder durable.  Raises SyncFailed, OSError."""
         descriptor = self.files.open(self.path(relative), os.O_RDONLY | os.O_DIRECTORY)
         try:
             self.sync(descriptor)

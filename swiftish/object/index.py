@@ -108,7 +108,7 @@ class PendingUpdates:
         await self._environment.commit(lambda writer: writer.put(PENDING, key, value))
 
     async def settle(self, rest: Mapping[bytes, Update | None]) -> None:
-        """Replace updates by what is left of them; None for those that are done."""
+        """Write many at once: each by what is left of it, None for those that are done."""
         await self._environment.commit(_settling(rest))
 
     def read(self, *, after: bytes, limit: int) -> list[tuple[bytes, Update]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from swiftish.cluster.backend_app import Call
 from swiftish.domain.hashing import HashPath
+from swiftish.domain.names import Target
 from swiftish.domain.policy import PolicySet
 from swiftish.http.message import Response
 from swiftish.http.replies import Refusal
@@ -44,6 +45,7 @@ class Objects:
         self._settings = settings
         self._files = files
         self._disks: dict[str, AsyncDisk] = {}
+        self._clean = True
 
     def disk(self, device: LocalDevice) -> AsyncDisk:
         found = self._disks.get(device.name)
@@ -76,16 +78,28 @@ class Objects:
             now=self.clock.now(),
         )
 
+    def close(self) -> None:
+        """Say that this process ends as it should; `background` must have been closed before."""
+        for disk in self._disks.values():
+            disk.close(clean=self._clean)
+
     async def to_the_end(self, work: Coroutine[Any, Any, Response], *, name: str) -> Response:
         """The answer of `work`, which goes on to its end also when the request is cancelled."""
-        return await asyncio.shield(self.background.start(_answered(work), name=name))
+        return await asyncio.shield(self.background.start(self._answered(work), name=name))
+
+    async def _answered(self, work: Coroutine[Any, Any, Response]) -> Response:
+        try:
+            return await work
+        except Refusal as refusal:
+            return refusal.response()
+        except asyncio.CancelledError:
+            self._clean = False  # its container has perhaps not been told
+            raise
 
 
-async def _answered(work: Coroutine[Any, Any, Response]) -> Response:
-    try:
-        return await work
-    except Refusal as refusal:
-        return refusal.response()
+def target_of(call: Call) -> Target:
+    """The object's name."""
+    return Target(call.account, call.container, call.object)
 
 
 def open_expired(call: Call) -> bool:

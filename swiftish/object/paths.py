@@ -2,6 +2,7 @@
 
     objects[-<policy>]/<partition>/<suffix>/<hash>/<files>
     quarantined/objects[-<policy>]/<hash>[-<n>]
+    serving/<random>         the marks of the processes that change objects
     tmp/                                                only where there is no O_TMPFILE
     index.mdb                                           pending container updates
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 QUARANTINE = "quarantined"
 TEMPORARY = "tmp"
+SERVING = "serving"
 INDEX = "index.mdb"
 
 

@@ -21,7 +21,7 @@ from swiftish.object.container_update import (
     row_of_put,
 )
 from swiftish.object.metadata import SYSMETA, Metadata
-from swiftish.object.objects import Objects, kept_headers
+from swiftish.object.objects import Objects, kept_headers, target_of
 from swiftish.object.paths import Location
 from swiftish.object.store import Conditions, Draft
 
@@ -102,7 +102,7 @@ class Puts:
     ) -> Response:
         metadata = await commit
         # Here the expiry queue will be told, when X-Delete-At comes, changes or goes.
-        row = row_of_put(call, metadata, to)
+        row = row_of_put(target_of(call), call.policy_index, metadata, to)
         await self._updates.tell(call.device, location.digest, row, call.request.context)
         return empty(201, {"etag": metadata.etag or ""})
 

@@ -22,6 +22,7 @@ class ObjectSettings:
     updater_timeout_s: float = 10.0
     updater_concurrency: int = 8
     sweep_interval_s: float = 3600.0
+    recovery_interval_s: float = 30.0
 
     def __post_init__(self) -> None:
         assert 0 <= self.free_space_reserve < 1

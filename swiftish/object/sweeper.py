@@ -7,6 +7,7 @@ it: they go some at a time, beside everything else.
 from collections.abc import Callable
 
 from swiftish.object.async_disk import AsyncDisk
+from swiftish.object.disk import Disk
 from swiftish.object.settings import ObjectSettings
 from swiftish.runtime.devices import Devices, LocalDevice
 from swiftish.runtime.worker import Progress
@@ -40,7 +41,7 @@ class Sweeper:
             return Progress.IDLE
         device = self._todo.pop()
         if device.out_of_service is None:
-            removed = await self._disk_of(device).sweep(limit=BATCH)
+            removed = await self._disk_of(device).run_blocking(Disk.sweep, limit=BATCH)
             if removed == BATCH:
                 self._todo.append(device)
         return Progress.BUSY

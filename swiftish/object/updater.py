@@ -23,7 +23,8 @@ class Updater:
     """One pass tries every pending update of every device once, some at a time; then it rests.
 
     An update goes where it was meant to go.  When the container ring no longer has one of those
-    places, the container has moved, and all of its primaries are told.  Rows older than the
+    places, the container has moved, and all of its primaries are told; so it is when nobody said
+    where to go (object/recovery.py).  Rows older than the
     reclaim age are dropped: their container is gone for good.
     """
 
@@ -107,7 +108,7 @@ class Updater:
             for node in update.nodes
             if self._ring.find(address=node.address, device=node.device) is not None
         ]
-        if len(known) == len(update.nodes):
+        if known and len(known) == len(update.nodes):
             return update
         partition = self._ring.partition(self._hash_path(update.account, update.container))
         primaries = (

@@ -54,9 +54,11 @@ class Containers:
     rows: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
     status: dict[str, int] = field(default_factory=dict)  # by device; 201 for the others
     hanging: set[str] = field(default_factory=set)
+    asked: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
     async def send(self, kind: Kind, node: Device, request: Request) -> Response:
         assert kind == "container"
+        self.asked.release()
         if node.device in self.hanging:
             await asyncio.Event().wait()
         status = self.status.get(node.device, 201)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from pathlib import Path
 
 import pytest
@@ -152,4 +151,3 @@ def test_a_version_from_the_future() -> None:
     """Is refused, not guessed at."""
     with pytest.raises(ValueError, match="version 9"):
         unpack_update(b"\x91\x09")
-    assert errno.EAGAIN
