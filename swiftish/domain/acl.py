@@ -9,6 +9,8 @@ Pure.
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from swiftish.domain.names import is_utf8
+
 LISTINGS = ".rlistings"  # who may read by referrer may also list
 
 _REFERRER = ".r:"
@@ -23,8 +25,11 @@ class BadAcl(ValueError):
 def clean_acl(name: str, value: str) -> str:
     """The stored form of an X-Container-Read or X-Container-Write (`name`, any case) header.
 
-    Raises BadAcl for an unknown designator, a referrer without host, a referrer that may write.
+    Raises BadAcl for an unknown designator, a referrer without host, a referrer that may write,
+    and for what is not UTF-8.
     """
+    if not is_utf8(value):
+        raise BadAcl("An ACL must be valid UTF-8.")
     may_refer = not name.lower().endswith("write")
     items = (item.strip() for item in value.split(","))
     return ",".join(_clean_item(item, may_refer=may_refer) for item in items if item)

@@ -30,7 +30,7 @@ _FOR_SOURCE = (*_CONDITIONS, "range", "referer", "user-agent", "x-open-expired")
 # What does not hold for writing the destination.
 _NOT_FOR_DESTINATION = frozenset(
     {
-        *("content-length", "destination", "destination-account", "etag", "expect", "if-match"),
+        *("content-length", "destination", "destination-account", "expect", "if-match"),
         *("if-modified-since", "if-unmodified-since", "range", "transfer-encoding"),
         *("x-copy-from", "x-copy-from-account", "x-fresh-metadata", "x-newest"),
     }
@@ -184,7 +184,7 @@ def _destination_headers(request: Request, source: Response) -> dict[str, str]:
     for name, value in sent.items():
         if name not in _NOT_FOR_DESTINATION:
             headers[name] = value
-    # The whole way from disk to disk is checked; of a range nobody knows the checksum.
+    # The whole way from disk to disk is checked; the checksum of a range only the client can know.
     if source.status == 200 and "etag" in source.headers:
         headers["etag"] = source.headers["etag"].strip('"')
     return headers
