@@ -44,7 +44,9 @@ def test_clean_acl(value: str, stored: str) -> None:
     assert clean_acl("x-container-read", stored) == stored
 
 
-@pytest.mark.parametrize("value", [".r:", ".r:-", ".r:.", ".r:-.", ".foo:x", ".R:*", "a,.r:", "\udce9:x"])
+@pytest.mark.parametrize(
+    "value", [".r:", ".r:-", ".r:.", ".r:-.", ".foo:x", ".R:*", "a,.r:", "\udce9:x"]
+)
 def test_bad_acl(value: str) -> None:
     """An unknown designator or a referrer without host is refused, for reading and writing."""
     for name in ("x-container-read", "x-container-write"):
