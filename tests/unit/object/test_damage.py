@@ -304,3 +304,22 @@ def test_a_lost_object_can_be_deleted(device: Path) -> None:
         assert (await node.ask("GET", "two")).status == 404
 
     serving(device, scenario)
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_quarantine_that_is_cut_short(device: Path, renames: int) -> None:
+    """Wherever it stops, the older version is not what is left."""
+    files = FaultyFiles()
+
+    async def scenario(node: Node) -> None:
+        await node.ask("PUT", body=b"old", at=1)
+        files.fault = always(errno.EIO, names=frozenset({"unlink"}))
+        assert (await node.ask("PUT", body=b"new", at=2)).status == 201
+        assert (await node.ask("POST", at=3)).status == 202
+        flip(node.folder() / "1700000002.00000.data", 0)
+        files.fault = fail_at(renames, errno.EIO, names=frozenset({"rename"}))
+        for _ in range(3):
+            assert (await node.ask("GET")).status == 503
+        await is_never_served(node)
+
+    serving(device, scenario, files=files)
