@@ -320,6 +320,7 @@ def test_a_quarantine_that_is_cut_short(device: Path, renames: int) -> None:
         files.fault = fail_at(renames, errno.EIO, names=frozenset({"rename"}))
         for _ in range(3):
             assert (await node.ask("GET")).status == 503
-        await is_never_served(node)
+        assert (await node.ask("PUT", body=b"again", at=4)).status == 201
+        assert (await node.ask("GET")).body == b"again"
 
     serving(device, scenario, files=files)
