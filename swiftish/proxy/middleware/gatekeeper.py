@@ -6,9 +6,12 @@ advisories in Swift's history come from having only the first).
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from swiftish.http.message import Handler, Request, Response
 from swiftish.http.replies import plain
+
+REMEMBERED = 1024  # names whose verdict is known: the same few come again and again
 
 _SYSTEM_PREFIXES = (
     "x-account-sysmeta-",
@@ -46,25 +49,27 @@ class Gatekeeper:
 
     async def __call__(self, request: Request) -> Response:
         headers = request.headers
-        strays = [
-            name
-            for name in headers
-            if name[0:1] == "x"
-            and (name.startswith(_INWARD_PREFIXES) or name in _INWARD or _is_disguised(name))
-        ]
+        strays = [name for name in headers if name[:1] == "x" and _is_inward(name)]
         if strays:
             request = request.replace(headers=_without(headers, strays))
         if "x-static-large-object" in headers and request.method not in ("GET", "HEAD", "OPTIONS"):
             return plain(400, "X-Static-Large-Object is the system's own, it can't be sent.")
         response = await self._app(request)
-        strays = [
-            name
-            for name in response.headers
-            if name[0:1] == "x" and (name.startswith(_SYSTEM_PREFIXES) or name in _SYSTEM)
-        ]
+        told = response.headers
+        strays = [name for name in told if name[:1] == "x" and _is_systems(name)]
         if strays:
-            return response.replace(headers=_without(response.headers, strays))
+            return response.replace(headers=_without(told, strays))
         return response
+
+
+@lru_cache(REMEMBERED)
+def _is_inward(name: str) -> bool:
+    return name.startswith(_INWARD_PREFIXES) or name in _INWARD or _is_disguised(name)
+
+
+@lru_cache(REMEMBERED)
+def _is_systems(name: str) -> bool:
+    return name.startswith(_SYSTEM_PREFIXES) or name in _SYSTEM
 
 
 def _is_disguised(name: str) -> bool:

@@ -6,6 +6,7 @@ XML 1.0 has no spelling for most control characters, so in XML (only there) a re
 character stands for each of them: one odd name must not make a whole listing unreadable.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -115,8 +116,10 @@ async def _whole(body: Body) -> bytes:
 
 # ---- XML -------------------------------------------------------------------------------------
 
-_CONTAINER_FIELDS = ("name", "count", "bytes", "last_modified", "storage_policy")
-_OBJECT_FIELDS = ("name", "hash", "bytes", "content_type", "last_modified")
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+
+# Characters that text or an attribute can't hold as they are; most names have none of them.
+_SPECIAL = re.compile('[&<>"\\x00-\\x1f\ufffe\uffff]')
 
 _IN_TEXT: dict[int, str] = dict.fromkeys((*range(0x20), 0xFFFE, 0xFFFF), "\ufffd")
 _IN_TEXT |= {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
@@ -126,36 +129,41 @@ _IN_ATTRIBUTE = _IN_TEXT | {ord('"'): "&quot;", ord("\n"): "&#10;", ord("\t"): "
 
 def _xml(names: Sequence[str], rows: _Rows) -> str:
     """A whole document; accounts have a row on each line, containers all in one."""
-    of_account = len(names) == 1
-    tag, row_tag = ("account", "container") if of_account else ("container", "object")
-    fields = _CONTAINER_FIELDS if of_account else _OBJECT_FIELDS
-    line = "\n" if of_account else ""
-    name = names[-1].translate(_IN_ATTRIBUTE)
-    start = f'<?xml version="1.0" encoding="UTF-8"?>\n<{tag} name="{name}"'
-    if not rows and not of_account:
-        return f"{start} />"
-    elements = [
-        _subdirectory(row["subdir"], of_account=of_account)
-        if "subdir" in row
-        else _row(row_tag, fields, row)
-        for row in rows
-    ]
-    return f"{start}>{line}{line.join(elements)}{line if elements else ''}</{tag}>"
+    name = _attribute(names[-1])
+    if len(names) == 1:
+        lines = "".join([f"{_container(row)}\n" for row in rows])
+        return f'{_DECLARATION}<account name="{name}">\n{lines}</account>'
+    if not rows:
+        return f'{_DECLARATION}<container name="{name}" />'
+    return f'{_DECLARATION}<container name="{name}">{"".join(map(_object, rows))}</container>'
 
 
-def _row(tag: str, fields: Sequence[str], row: Mapping[str, Any]) -> str:
-    inner = "".join(
-        [
-            f"<{field}>{str(row[field]).translate(_IN_TEXT)}</{field}>"
-            for field in fields
-            if field in row
-        ]
-    )
-    return f"<{tag}>{inner}</{tag}>"
-
-
-def _subdirectory(name: str, *, of_account: bool) -> str:
-    start = f'<subdir name="{name.translate(_IN_ATTRIBUTE)}"'
+def _container(row: Mapping[str, Any]) -> str:
+    if "subdir" in row:
+        return f'<subdir name="{_attribute(row["subdir"])}" />'
+    policy = row.get("storage_policy")
     return (
-        f"{start} />" if of_account else f"{start}><name>{name.translate(_IN_TEXT)}</name></subdir>"
+        f"<container><name>{_text(row['name'])}</name><count>{row['count']}</count>"
+        f"<bytes>{row['bytes']}</bytes><last_modified>{row['last_modified']}</last_modified>"
+        + (f"<storage_policy>{_text(policy)}</storage_policy>" if policy else "")
+        + "</container>"
     )
+
+
+def _object(row: Mapping[str, Any]) -> str:
+    if "subdir" in row:
+        name = row["subdir"]
+        return f'<subdir name="{_attribute(name)}"><name>{_text(name)}</name></subdir>'
+    return (
+        f"<object><name>{_text(row['name'])}</name><hash>{_text(row['hash'])}</hash>"
+        f"<bytes>{row['bytes']}</bytes><content_type>{_text(row['content_type'])}</content_type>"
+        f"<last_modified>{row['last_modified']}</last_modified></object>"
+    )
+
+
+def _text(text: str) -> str:
+    return text.translate(_IN_TEXT) if _SPECIAL.search(text) else text
+
+
+def _attribute(text: str) -> str:
+    return text.translate(_IN_ATTRIBUTE) if _SPECIAL.search(text) else text

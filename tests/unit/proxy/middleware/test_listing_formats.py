@@ -17,6 +17,7 @@ from tests.fakes.inner_app import InnerApp, client_request
 ACCOUNT, CONTAINER, OBJECT = "/v1/AUTH_a", "/v1/AUTH_a/c", "/v1/AUTH_a/c/o"
 MOMENT = "2026-01-02T03:04:05.000060"
 ROW = {"name": "o", "hash": "5d41", "bytes": 5, "content_type": "text/x", "last_modified": MOMENT}
+CONTAINER_ROW = {"storage_policy": "gold", "bytes": 4, "count": 3, "last_modified": MOMENT}
 
 
 class Pieces(Body):
@@ -83,7 +84,8 @@ def test_content_type(
     path: str, method: str, query: str, accept: str | None, content_type: str
 ) -> None:
     """`format` first, then Accept; only what Accept could change varies by it."""
-    _, headers, _ = ask(path, [ROW], method=method, query=query, accept=accept)
+    row = {**ROW, **CONTAINER_ROW}
+    _, headers, _ = ask(path, [row], method=method, query=query, accept=accept)
     assert headers["content-type"] == f"{content_type}; charset=utf-8"
     assert headers.get("vary") == (None if "format" in query else "Accept")
     assert headers["x-timestamp"] == "1"
@@ -184,14 +186,14 @@ XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
             [
                 {"name": "c", "count": 1, "bytes": 2, "last_modified": MOMENT},
                 {"subdir": "d-"},
-                {"name": "e", "storage_policy": "gold", "bytes": 4, "count": 3},
+                {**CONTAINER_ROW, "name": "e"},
             ],
             '<account name="AUTH_a">\n'
             "<container><name>c</name><count>1</count><bytes>2</bytes>"
             f"<last_modified>{MOMENT}</last_modified></container>\n"
             '<subdir name="d-" />\n'
             "<container><name>e</name><count>3</count><bytes>4</bytes>"
-            "<storage_policy>gold</storage_policy></container>\n</account>",
+            f"<last_modified>{MOMENT}</last_modified><storage_policy>gold</storage_policy></container>\n</account>",
         ),
     ],
 )
@@ -217,7 +219,8 @@ def test_xml(path: str, rows: list[dict[str, Any]], document: str) -> None:
 def test_xml_names_survive(name: str) -> None:
     """CVE-2013-2161: any name that XML can spell is read back the same, in text and attribute."""
     for path in (ACCOUNT, CONTAINER):
-        document = ask(path, [{"name": name}, {"subdir": name}], query="format=xml")[2]
+        row = {**ROW, **CONTAINER_ROW, "name": name, "content_type": name}
+        document = ask(path, [row, {"subdir": name}], query="format=xml")[2]
         root = ElementTree.fromstring(document)  # noqa: S314  (we made it)
         assert root[0][0].text == name
         assert root[1].get("name") == name
@@ -228,7 +231,9 @@ def test_xml_names_survive(name: str) -> None:
 def test_xml_of_names_that_it_can_not_spell() -> None:
     """A control character leaves the document readable, and the other rows as they are."""
     names = [chr(code) for code in (*range(1, 0x20), 0x7F, 0xFFFE, 0xFFFF)]
-    document = ask(CONTAINER, [{"name": f"a{c}b"} for c in names] + [ROW], query="format=xml")[2]
+    document = ask(
+        CONTAINER, [{**ROW, "name": f"a{c}b"} for c in names] + [ROW], query="format=xml"
+    )[2]
     found = [row[0].text for row in ElementTree.fromstring(document)]  # noqa: S314
     assert len(found) == len(names) + 1
     for control, text in zip(names, found, strict=False):

@@ -446,9 +446,9 @@ def test_t93_accounts(world: World) -> None:
         assert world.may(OWNER, method, "AUTH_test2") != makes
         assert world.may(RESELLER, method, "AUTH_test2")
         assert world.may(READER, method, "AUTH_test2") == looks
-        for who in (OWNER, RESELLER):
-            assert world.may(who, method, "AUTH_test2/c")
-            assert world.may(who, method, "AUTH_test2/c/o")
+        for administrator in (OWNER, RESELLER):
+            assert world.may(administrator, method, "AUTH_test2/c")
+            assert world.may(administrator, method, "AUTH_test2/c/o")
         for who in GUESTS:
             assert not world.may(who, method, "AUTH_test2")
         for account in ("AUTH_", "SERVICE_", "AUTH_.system", "OTHER_test2", "test2", "auth_test2"):
