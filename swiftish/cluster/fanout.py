@@ -1,12 +1,14 @@
 """One small request to a replica set, until its quorum is decided.
 
 Each replica's request goes to a primary and, where that one breaks, to the next candidate.  When
-the quorum is decided the client has its answer; the requests that are still under way go on in
-the background, so that a slow node gets the change too.
+the quorum is decided the rest have a moment more, so that where all is well the client's next
+request finds its change on every replica; then the client has its answer, and requests that are
+still under way go on in the background: a slow node gets the change too.
 """
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from swiftish.cluster.best_response import best_response
@@ -17,7 +19,7 @@ from swiftish.http.message import Bytes, Request, Response
 from swiftish.ring.device import Device
 from swiftish.runtime.tasks import Background
 
-# How long to wait for the rest once a quorum agrees, where the rest could still change on what.
+# How long to wait for the rest once a quorum agrees (reference 2.2, post_quorum_timeout).
 POST_QUORUM_TIMEOUT_S = 0.5
 # Answers to changes are words for a person; nobody reads more of them.
 ANSWER_BYTES_MAX = 64 * 1024
@@ -30,13 +32,16 @@ class _Round:
     tally: Tally
     patient: bool  # hear everyone before giving up: some answers count twice
     answers: list[Response] = field(default_factory=list)
-    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    all_heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, response: Response) -> None:
         self.answers.append(response)
         verdict = self.tally.add(response.status)
+        if self.complete:
+            self.all_heard.set()
         if self.tally.reached or (verdict is Verdict.LOST and not self.patient) or self.complete:
-            self.heard.set()
+            self.decided.set()
 
     @property
     def complete(self) -> bool:
@@ -80,7 +85,7 @@ class Fanout:
         patient: bool = False,
         data: bytes = b"",
     ) -> list[Response]:
-        """The answers heard until the quorum was decided; all of them, if it never was.
+        """The answers heard until the quorum was decided and a moment after.
 
         `patient`: a quorum that can no longer be reached is no reason to stop listening.
         `data` is the body of each of them.
@@ -93,16 +98,11 @@ class Fanout:
                 self._one(place, request, candidates, data, under_way),
                 name=f"{request.method} {place.kind}",
             )
-        await under_way.heard.wait()
-        if under_way.tally.verdict() is Verdict.PENDING:
-            under_way.heard.clear()
-            try:
+        await under_way.decided.wait()
+        if not under_way.complete and under_way.tally.verdict() is not Verdict.LOST:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(POST_QUORUM_TIMEOUT_S):
-                    while under_way.tally.verdict() is Verdict.PENDING:
-                        await under_way.heard.wait()
-                        under_way.heard.clear()
-            except TimeoutError:
-                pass
+                    await under_way.all_heard.wait()
         return list(under_way.answers)
 
     async def _one(

@@ -9,10 +9,12 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
 from swiftish.cluster.calls import Calls
+from swiftish.cluster.fanout import POST_QUORUM_TIMEOUT_S
 from swiftish.cluster.nodes import Place
 from swiftish.cluster.upload import (
     Accepted,
@@ -105,7 +107,16 @@ class UploadStream:
                     node.feed.fail(Refusal(499))
         if self._refusal is not None:
             raise self._refusal
+        if status < 300:
+            await self._hear_the_rest()
         return status
+
+    async def _hear_the_rest(self) -> None:
+        """A quorum has stored it; wait a moment for the others, as fanout.py says."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POST_QUORUM_TIMEOUT_S):
+                for node in self._nodes.values():
+                    await node.ended.wait()
 
     async def _act(self, action: _NodeAction) -> list[Action[Device]]:
         match action:
@@ -206,6 +217,7 @@ class _Node:
         self._device = device
         self._update = update
         self._deadline: asyncio.Timeout | None = None
+        self.ended = asyncio.Event()
 
     async def run(self) -> None:
         stream, place = self._stream, self._stream.place
@@ -228,6 +240,7 @@ class _Node:
             self._deadline = None
             await self.feed.aclose()
             stream.answered(self._device, response, self._update)
+            self.ended.set()
 
     def accepts(self) -> None:
         """From now on the client sets the pace."""

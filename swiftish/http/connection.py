@@ -377,7 +377,7 @@ class Connection(asyncio.Protocol):
             response.headers,
             length=length,
             chunked=chunked,
-            connection="close" if current.closes else "keep-alive" if head.is_http_10 else "",
+            connection="close" if current.closes else "keep-alive",
             transaction_id=current.context.transaction_id,
             date=self._server.date(),
         )

@@ -4,6 +4,7 @@ from email.utils import formatdate
 from functools import lru_cache
 
 from swiftish.cluster.backend_app import Call
+from swiftish.domain.ranges import UNSATISFIABLE, parse_range
 from swiftish.http.message import Bytes, Response
 from swiftish.http.replies import Refusal
 from swiftish.object.async_disk import ObjectBody
@@ -12,36 +13,22 @@ from swiftish.object.current import Current
 from swiftish.object.errors import NoObject
 from swiftish.object.objects import Objects, open_expired
 
-DIGITS_MAX = 19  # more than any file has bytes, and no work to convert
-
 
 def wanted(text: str, length: int) -> Span | None:
     """The bytes that a Range header of one range asks for, of an object of `length` bytes.
 
-    None when the header is to be ignored: it asks for several ranges, or makes no sense (RFC 9110
-    14.2).  An empty span when it makes sense and there are no such bytes (416).  The last bytes of
-    an empty object are all of it, as in Swift.
+    None when the header is to be ignored: it asks for several ranges, or makes no sense.  An
+    empty span when it makes sense and there are no such bytes (416).
     """
-    unit, _, ranges = text.partition("=")
-    first, dash, last = ranges.strip().partition("-")
-    if unit.strip().lower() != "bytes" or not dash or not (_is_number(first) and _is_number(last)):
+    if "," in text:
         return None
-    if first == last == "":
+    spans = parse_range(text, length)
+    if spans is None:
         return None
-    if first == "":
-        count = int(last)
-        if length == 0 and count:
-            return None
-        return Span(max(0, length - count), length)
-    start = int(first)
-    stop = length if last == "" else min(int(last) + 1, length)
-    if last != "" and int(last) < start:
-        return None
-    return Span(start, stop) if start < length else Span(0, 0)
-
-
-def _is_number(text: str) -> bool:
-    return text == "" or (len(text) <= DIGITS_MAX and text.isascii() and text.isdigit())
+    if spans is UNSATISFIABLE:
+        return Span(0, 0)
+    first, last = spans[0]
+    return Span(first, last + 1)
 
 
 class Reads:

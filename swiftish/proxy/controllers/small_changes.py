@@ -31,7 +31,8 @@ def check_length(what: str, name: str, length_max: int) -> None:
     """Raises Refusal 400 for a name of more bytes than allowed."""
     length = len(name) if name.isascii() else len(name.encode("utf-8", "surrogateescape"))
     if length > length_max:
-        raise Refusal(400, f"{what} name length of {length} longer than {length_max}")
+        text = f"{what} name length of {length} longer than {length_max}"
+        raise Refusal(400, text, {"content-type": HTML})  # as Swift has it, and its tests pin
 
 
 def change_answer(response: Response, *, status: int | None = None) -> Response:

@@ -174,8 +174,8 @@ def test_t22_too_few_nodes(data: bytes, headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("data", "headers"), WAYS)
-def test_a_stalled_node_does_not_delay_a_small_upload(data: bytes, headers: dict[str, str]) -> None:
-    """A quorum of answers is enough; the third copy is made in the background."""
+def test_a_stalled_node_delays_a_small_upload_by_a_moment(data: bytes, headers: dict[str, str]) -> None:
+    """A quorum of answers and a moment are enough; the third copy is made in the background."""
 
     async def main() -> float:
         rig = Rig()
@@ -186,7 +186,7 @@ def test_a_stalled_node_does_not_delay_a_small_upload(data: bytes, headers: dict
         assert rig.copies() == 3
         return took
 
-    assert run(main()) <= (0.001 if not headers and data is SMALL else 10.001)
+    assert run(main()) <= (0.501 if not headers and data is SMALL else 10.501)
 
 
 @pytest.mark.parametrize(("data", "headers"), WAYS)
