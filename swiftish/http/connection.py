@@ -377,7 +377,7 @@ class Connection(asyncio.Protocol):
             response.headers,
             length=length,
             chunked=chunked,
-            connection="close" if current.closes else "keep-alive",
+            connection="close" if current.closes else _answer_to(head.headers.get("connection")),
             transaction_id=current.context.transaction_id,
             date=self._server.date(),
         )
@@ -545,6 +545,11 @@ class Connection(asyncio.Protocol):
                 "path": head.path,
             },
         )
+
+
+def _answer_to(connection: str | None) -> str:
+    """Keeping a connection goes without saying, but Swift says it to those who asked."""
+    return "keep-alive" if connection is not None and "keep-alive" in connection.lower() else ""
 
 
 class _Current:
