@@ -30,7 +30,7 @@ def response_head(
 ) -> bytes:
     """The status line, the headers in Title-Case as Swift spells them, and the empty line.
 
-    `connection` is "close" or "keep-alive".
+    `connection` is "close", "keep-alive" or "" for what goes without saying.
     """
     lines = [_status_lines.get(status) or _status_line(status)]
     for name, value in headers.items():
@@ -43,13 +43,15 @@ def response_head(
         lines.append(f"Content-Length: {length}")
     if chunked:
         lines.append("Transfer-Encoding: chunked")
+    if connection:
+        lines.append(f"Connection: {connection}")
     lines.append(
-        f"Connection: {connection}\r\nX-Trans-Id: {transaction_id}\r\nX-Openstack-Request-Id: {transaction_id}\r\n"
+        f"X-Trans-Id: {transaction_id}\r\nX-Openstack-Request-Id: {transaction_id}\r\n"
         f"Date: {date}\r\n\r\n"
     )
     text = "\r\n".join(lines)
     # Three looks at the whole instead of three at each value.
-    ends = len(lines) + 4
+    ends = len(lines) + 3
     if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
         text = "\r\n".join([*map(_one_line, lines[:-1]), lines[-1]])
     try:
