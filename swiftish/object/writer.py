@@ -6,6 +6,7 @@ nothing; after it the file is whole.  Only then is the change acknowledged, and 
 obsolete removed.
 """
 
+import errno
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -146,6 +147,10 @@ class Writer:
             self._descriptor = self._files.open(
                 ".", O_TMPFILE | os.O_WRONLY, FILE_MODE, dir_fd=self._folder
             )
+        except PermissionError as error:  # ext4's answer when the folder has just been removed
+            if self._files.fstat(self._folder).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, "the folder was removed") from error
+            raise
         except OSError as error:
             if error.errno not in NO_TMPFILE:
                 raise

@@ -15,7 +15,7 @@ from swiftish.object.blocks import BLOCK_BYTES
 from swiftish.object.settings import ObjectSettings
 from swiftish.runtime.worker import run_once
 from tests.fakes.files import FaultyFiles, always, fail_at
-from tests.fakes.object_node import Node, serving
+from tests.fakes.object_node import Node, Pieces, serving
 
 LARGE = BLOCK_BYTES + 10
 SYNCS = frozenset({"fsync", "fdatasync"})
@@ -371,6 +371,29 @@ def test_a_folder_that_is_removed_under_an_upload(device: Path) -> None:
         assert (await node.ask("GET")).body == b"data"
         files.fault = always(errno.ENOENT, names=frozenset({"link"}))
         assert (await node.ask("PUT", body=b"data", at=2)).status == 503
+        assert files.opened == set()
+
+    serving(device, scenario, files=files)
+
+
+def test_failed_uploads_of_one_object_at_once(device: Path) -> None:
+    """Each makes the folder and removes it again under the others, who mind nothing.
+
+    (ext4 refuses a nameless file in a folder that was just removed with EPERM.)
+    """
+    files = FaultyFiles()
+
+    async def scenario(node: Node) -> None:
+        async def fail(at: int) -> None:
+            body = Pieces(b"x" * LARGE, length=LARGE + 1)
+            assert (await node.ask("PUT", body=body, at=at)).status == 499
+
+        for start in range(0, 100, 10):
+            async with asyncio.TaskGroup() as group:
+                for at in range(start, start + 10):
+                    group.create_task(fail(at))
+        await node.quiet()
+        assert not node.folder().exists()
         assert files.opened == set()
 
     serving(device, scenario, files=files)
