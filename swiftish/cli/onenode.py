@@ -22,6 +22,7 @@ from swiftish.ring.device import Device
 from swiftish.ring.even import even_ring
 from swiftish.ring.format import BadRing, decode, encode
 from swiftish.ring.ring import Ring
+from swiftish.runtime.files import Files
 from swiftish.runtime.settings import BadSettings, Table, build, merge, read_toml
 
 SETTINGS_FILE = "swiftish.toml"
@@ -183,7 +184,7 @@ def _check_xattrs(data: Path) -> None:
     try:
         probe.touch()
         try:
-            os.setxattr(probe, XATTR_PROBE, b"1")
+            Files().setxattr(probe, XATTR_PROBE, b"1")
         finally:
             probe.unlink()
     except OSError as error:
