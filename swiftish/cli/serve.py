@@ -11,7 +11,7 @@ from swiftish import __version__
 from swiftish.cli.onenode import SETTINGS_FILE, Node, Unusable, lock, open_node, server_settings
 from swiftish.cli.wiring import fresh_cache_path, proxy_child, workers_child
 from swiftish.runtime.logs import configure
-from swiftish.runtime.process import CannotListen, Child, Supervisor, listen
+from swiftish.runtime.process import CannotListen, Child, Supervisor, listen, with_only
 from swiftish.runtime.settings import BadSettings, Table, merge, read_toml
 
 HELP = "serve the whole of Swift on this machine, from one data folder"
@@ -74,15 +74,18 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     def children() -> list[Child]:
         current = open_node(data, above(), source=config, users=users)
-        serving = [proxy_child(current, sock, cache_path=cache_path) for sock in sockets]
-        return [*serving, workers_child(current)]
+        serving = [
+            with_only(proxy_child(current, sock, cache_path=cache_path), sock, sockets)
+            for sock in sockets
+        ]
+        return [*serving, with_only(workers_child(current), None, sockets)]
 
     def on_ready() -> None:
         print(_welcome(node, host, port), flush=True)
         print(f"ready {_auth_url(host, port)}", flush=True)
 
     try:
-        return Supervisor(children, on_ready, drain_timeout_s=early.drain_timeout_s).run()
+        return Supervisor(children, on_ready, sockets, drain_timeout_s=early.drain_timeout_s).run()
     finally:
         if cache_path is not None:
             shutil.rmtree(cache_path.parent, ignore_errors=True)

@@ -1,9 +1,9 @@
 """PUT: an object's bytes, its metadata, its row in the container's listing.
 
-Up to a block is read first and then stored in one hop into the device's threads.  Anything larger
-is offered to the device before the first byte is read, and then written block by block.  From the
-first step of the commit on, the request can no longer be cancelled: what is stored is also told to
-the container, whether or not the client still waits to hear of it.
+Up to a block is read first and then stored in one hop into the device's threads.  Anything larger,
+or conditional, is offered to the device before the first byte is read, and then written block by
+block.  From the first step of the commit on, the request can no longer be cancelled: what is stored
+is also told to the container, whether or not the client still waits to hear of it.
 """
 
 from collections.abc import Coroutine
@@ -43,8 +43,7 @@ class Puts:
             headers=kept_headers(call, now=conditions.now, with_sysmeta=True),
             expected_etag=_unquoted(call.headers.get("etag")),
         )
-        length = _announced_length(call)
-        if length is not None and length > BLOCK_BYTES:
+        if _must_be_offered(call):
             return await self._put_large(call, location, conditions, draft, to, [])
         pieces, size, ended = await _gather(call.request.body)
         if not ended:
@@ -132,6 +131,14 @@ def _announced_length(call: Call) -> int | None:
             raise Refusal(400, "Content-Length is not a number.")
         return int(text)
     return length
+
+
+def _must_be_offered(call: Call) -> bool:
+    """Whether to look at what is there before the first byte is read: for the sake of a client
+    that waits for 100 Continue, and because there may be no room for a large body."""
+    length = _announced_length(call)
+    in_memory = isinstance(call.request.body, Bytes)
+    return (length or 0) > BLOCK_BYTES or ("if-none-match" in call.headers and not in_memory)
 
 
 def _check_length(call: Call, size: int) -> None:

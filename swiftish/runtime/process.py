@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -90,11 +90,13 @@ class _Running:
 class Supervisor:
     """Starts `children` (by index), watches them, and drains them.  Blocking; owns the process.
 
-    `on_ready` is called once, when every child serves.
+    `on_ready` is called once, when every child serves.  `sockets` are the listening ones: they
+    are closed before the children drain, so that nobody is let in whom nobody will serve.
     """
 
     children: Callable[[], list[Child]]  # asked again at SIGHUP: new settings, new children
     on_ready: Callable[[], None]
+    sockets: Sequence[socket.socket] = ()
     drain_timeout_s: float = 30.0
     _running: dict[int, _Running] = field(default_factory=dict)
     _missing: dict[int, float] = field(default_factory=dict)  # child's index: when to start it
@@ -182,6 +184,8 @@ class Supervisor:
 
     def _stop(self, *, exit_code: int) -> int:
         """Drain all children; kill what is left after the time."""
+        for sock in self.sockets:
+            sock.close()
         for pid in self._running:
             os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + self.drain_timeout_s + 10.0
@@ -193,6 +197,18 @@ class Supervisor:
         for pid in self._running:
             os.kill(pid, signal.SIGKILL)
         return exit_code
+
+
+def with_only(child: Child, own: socket.socket | None, sockets: Sequence[socket.socket]) -> Child:
+    """The child, having closed all of `sockets` but its own."""
+
+    async def run(life: Life) -> None:
+        for sock in sockets:
+            if sock is not own:
+                sock.close()
+        await child(life)
+
+    return run
 
 
 def _await_ready(pipe: int) -> bool:

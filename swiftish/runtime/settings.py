@@ -34,13 +34,16 @@ def read_toml(path: Path) -> Table:
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
-    """Tables merged key by key; anything else in `over` replaces what is in `under`."""
+    """Tables merged key by key; any other value in `over` replaces what is in `under`.
+
+    A table never hides a value that should have been one: `build` is to complain of it.
+    """
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
         if isinstance(below, dict) and isinstance(value, dict):
             merged[key] = merge(below, value)
-        else:
+        elif below is None or not isinstance(value, dict):
             merged[key] = value
     return merged
 

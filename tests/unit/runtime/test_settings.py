@@ -78,6 +78,7 @@ def test_merge_goes_into_tables_and_replaces_the_rest() -> None:
     under = {"a": {"x": 1, "y": [1]}, "b": 1}
     assert merge(under, {"a": {"y": [2]}, "c": 2}) == {"a": {"x": 1, "y": [2]}, "b": 1, "c": 2}
     assert under == {"a": {"x": 1, "y": [1]}, "b": 1}
+    assert merge({"a": 3}, {"a": {"x": 1}}) == {"a": 3}, "a mistake must not be hidden"
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
