@@ -58,7 +58,7 @@ class PolicySet:
             by_index[policy.index] = policy
             for name in policy.names:
                 if not name or not all(c.isascii() and (c.isalnum() or c == "-") for c in name):
-                    raise BadPolicies(f"policy name {name!r}: only letters, digits and - are allowed")
+                    raise BadPolicies(f"policy name {name!r}: use letters, digits and -")
                 if name.lower() in by_name:
                     raise BadPolicies(f"two policies are called {name!r}")
                 by_name[name.lower()] = policy

@@ -1,6 +1,6 @@
 """One instant of the system: what orders every change (reference 2.1).
 
-A timestamp counts units of 10 µs since the epoch and carries an *offset*, with which an
+A timestamp counts units of 10 microseconds since the epoch and carries an *offset*, with which an
 internal actor says "the same moment, but newer".  The newest timestamp wins everywhere.
 
 Pure.
@@ -8,7 +8,7 @@ Pure.
 
 import struct
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 UNITS_PER_SECOND = 100_000
 RAW_MAX = 10**10 * UNITS_PER_SECOND - 1
@@ -17,7 +17,7 @@ OFFSET_MAX = 16**16 - 1
 _PACKED = struct.Struct(">QQ")
 PACKED_BYTES = _PACKED.size
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BadTimestamp(ValueError):
@@ -26,7 +26,7 @@ class BadTimestamp(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Timestamp:
-    """`raw` in units of 10 µs since the epoch, `offset` to order internal rewrites."""
+    """`raw` in units of 10 microseconds since the epoch, `offset` to order internal rewrites."""
 
     raw: int
     offset: int = 0

@@ -13,7 +13,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 from urllib.parse import parse_qsl
 
 
@@ -82,7 +82,7 @@ class Request:
     context: Context = field(default_factory=Context)
     source: str | None = None  # which middleware made this subrequest, for the log
 
-    def replace(self, **changes: Any) -> "Request":
+    def replace(self, **changes: Any) -> Self:  # noqa: ANN401  (fields of any type)
         return dataclasses.replace(self, **changes)
 
     def sub(
@@ -131,7 +131,7 @@ class Response:
     body: Body = field(default_factory=Bytes)
     length: int | None = None
 
-    async def __aenter__(self) -> "Response":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -141,7 +141,7 @@ class Response:
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
-    def replace(self, **changes: Any) -> "Response":
+    def replace(self, **changes: Any) -> Self:  # noqa: ANN401  (fields of any type)
         return dataclasses.replace(self, **changes)
 
     def with_headers(self, headers: Mapping[str, str]) -> "Response":

@@ -6,9 +6,9 @@ it.  Its answer is a value.
 Pure.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from swiftish.domain.names import Target

@@ -174,7 +174,7 @@ def test_t22_too_few_nodes(data: bytes, headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("data", "headers"), WAYS)
-def test_a_stalled_node_delays_a_small_upload_by_a_moment(data: bytes, headers: dict[str, str]) -> None:
+def test_a_stalled_node_delays_an_upload_a_moment(data: bytes, headers: dict[str, str]) -> None:
     """A quorum of answers and a moment are enough; the third copy is made in the background."""
 
     async def main() -> float:

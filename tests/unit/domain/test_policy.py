@@ -22,7 +22,7 @@ def test_found_by_any_name_in_any_case() -> None:
         ((Policy(index=0, name="x"),), "index 0"),
         ((Policy(index=1, name="Gold"),), "called 'Gold'"),
         ((Policy(index=1, name="x", aliases=("AU",)),), "called 'AU'"),
-        ((Policy(index=1, name="a b"),), "letters, digits"),
+        ((Policy(index=1, name="a b"),), "use letters"),
         ((Policy(index=1, name="x", default=True),), "exactly one"),
     ],
 )
