@@ -40,6 +40,8 @@ PIPELINE_BYTES_MAX = 64 * 1024
 DRAIN_BYTES_MAX = 64 * 1024
 # Head and body go into one write up to this size; beyond it the copy costs more than the write.
 JOIN_BYTES_MAX = 64 * 1024
+# The longest stretch of a body that is written without looking at other connections.
+YIELD_BYTES = 1024 * 1024
 # Each time a client's patience is used up it must have sent this much, or it is too slow (T71).
 BODY_PROGRESS_BYTES = 1024
 # Answers to these statuses have no body.
@@ -119,15 +121,13 @@ class Connection(asyncio.Protocol):
                 self._drain()
 
     def eof_received(self) -> bool:
-        """The client sends no more.  In the middle of a body, it can still be told so."""
+        """The client sends no more.  If somebody waits for the rest of its body, it can still be
+        told so; else the transport closes, and `connection_lost` does what is to be done."""
         incoming = self._current.incoming if self._current is not None else None
-        if self._phase is _Phase.DRAIN:
+        if incoming is None or incoming.complete or not incoming.waiting:
             return False
-        if incoming is not None and not incoming.complete:
-            if incoming.failure is None:
-                incoming.fail(ClientGone())
-            return True
-        return False  # the transport closes, and `connection_lost` does the rest
+        incoming.fail(ClientGone())
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
@@ -357,7 +357,7 @@ class Connection(asyncio.Protocol):
     async def _send(self, response: Response, current: "_Current") -> bool:
         """Write a response; whether all of it could be written."""
         head, body = current.head, response.body
-        status = current.status = response.status
+        status = response.status
         piece = b""
         if status in BODILESS:
             length: int | None = 0  # Swift says it, and its clients look for it
@@ -370,8 +370,10 @@ class Connection(asyncio.Protocol):
         endless = length is None and not silent
         chunked = endless and not head.is_http_10
         current.closes = self._must_close(current) or (endless and not chunked)
-        if (transport := self._transport) is None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
             return False
+        current.status = status
         lines = response_head(
             status,
             response.headers,
@@ -405,11 +407,13 @@ class Connection(asyncio.Protocol):
     ) -> bool:
         """The head and the body; never fewer or more bytes than `length` without cutting."""
         whole = isinstance(body, Bytes)
+        yielded_at = 0
         while piece:
             current.bytes_out += len(piece)
             if length is not None and current.bytes_out > length:
                 break
-            if (transport := self._transport) is None:
+            transport = self._transport
+            if transport is None or transport.is_closing():
                 return False
             if chunked:
                 piece = b"%x\r\n%b\r\n" % (len(piece), piece)
@@ -421,6 +425,10 @@ class Connection(asyncio.Protocol):
             transport.write(piece)
             if self._writing_paused:
                 await self._room_to_write()
+            elif current.bytes_out - yielded_at >= YIELD_BYTES:
+                # Neither the body nor the client made us wait, and there are others.
+                yielded_at = current.bytes_out
+                await asyncio.sleep(0)
             piece = b"" if whole else await body.read()
         if length is not None and current.bytes_out != length:
             self._complain(
