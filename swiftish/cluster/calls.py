@@ -30,7 +30,7 @@ class Calls:
         except OSError as error:  # TimeoutError is one
             self.failed(kind, node, why=repr(error))
             return plain(503, f"no answer from {node}")
-        self.judge(kind, node, response.status)
+        self._judge(kind, node, response)
         return response
 
     async def send_unhurried(self, kind: Kind, node: Device, request: Request) -> Response:
@@ -40,16 +40,17 @@ class Calls:
         except OSError as error:
             self.failed(kind, node, why=repr(error))
             return plain(503, f"no answer from {node}")
-        self.judge(kind, node, response.status)
+        self._judge(kind, node, response)
         return response
 
-    def judge(self, kind: Kind, node: Device, status: int) -> None:
-        """Count a status against the node, if it is to blame."""
-        if status == 507:
+    def _judge(self, kind: Kind, node: Device, response: Response) -> None:
+        """Count a status against the node, if it is to blame: one damaged file is not its fault,
+        and must not keep new objects away from it."""
+        if response.status == 507:
             self._limiter.limit(kind, node)
             log.warning("node is out of space or service", extra={"node": str(node)})
-        elif status >= 500:
-            self.failed(kind, node, why=str(status))
+        elif response.status >= 500 and "x-backend-damaged" not in response.headers:
+            self.failed(kind, node, why=str(response.status))
 
     def failed(self, kind: Kind, node: Device, *, why: str) -> None:
         """Count a failure against the node."""

@@ -13,7 +13,7 @@ from swiftish.cluster.calls import Calls, addressed
 from swiftish.cluster.download import Download
 from swiftish.cluster.nodes import Nodes, Place
 from swiftish.cluster.reading import Judgement, Reading
-from swiftish.http.message import Body, Bytes, Request, Response
+from swiftish.http.message import Body, Bytes, DamagedBody, Request, Response
 from swiftish.ring.device import Device
 
 log = logging.getLogger(__name__)
@@ -110,18 +110,21 @@ class Downloader(Body):
         """The next piece.  Raises DownloadBroken when no node can go on."""
         download = self._download
         while download.left > 0:
-            why = "the body ended early"
+            piece, blame = b"", "the body ended early"
             try:
                 async with asyncio.timeout(self._calls.node_timeout_s):
                     piece = await self._body.read()
+            except DamagedBody:
+                blame = ""  # only this copy is bad
             except OSError as error:  # TimeoutError is one
-                piece, why = b"", repr(error)
+                blame = repr(error)
             if piece:
                 download.advance(len(piece))
                 if download.left < 0:
                     raise DownloadBroken(f"{self._node} sends more than it announced")
                 return piece
-            self._calls.failed(self._place.kind, self._node, why=why)
+            if blame:
+                self._calls.failed(self._place.kind, self._node, why=blame)
             await self._go_on_elsewhere()
         return b""
 

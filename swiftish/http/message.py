@@ -31,6 +31,13 @@ class Body(ABC):
         return
 
 
+class DamagedBody(OSError):
+    """The stored bytes are not what was once written: no more of them will come from here.
+
+    The place that they come from is well otherwise; only this copy is lost.
+    """
+
+
 class Bytes(Body):
     """A Body that is already in memory."""
 

@@ -6,6 +6,7 @@ Pure.
 import errno
 
 from swiftish.domain.timestamp import Timestamp
+from swiftish.http.message import DamagedBody
 
 # The process has run out of something, or lost a race too often: the device has no part in it.
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
@@ -15,12 +16,11 @@ class ObjectError(Exception):
     """Any of these; object/refusals.py says what the client is told."""
 
 
-class Corrupt(ObjectError, OSError):
+class Corrupt(ObjectError, DamagedBody):
     """What is on disk is not what was written; it has been moved to the quarantine.
 
     `path` is where it was, `reason` what was wrong, for the log.  Never a 404: the object was
-    here, and other replicas may still have it.  An OSError, for whoever reads a body and goes on
-    elsewhere when it breaks.
+    here, and other replicas may still have it.  Whoever reads a body goes on elsewhere.
     """
 
     def __init__(self, path: str, reason: str) -> None:

@@ -33,7 +33,8 @@ def refusal_of(error: ObjectError | OSError) -> Refusal:
         case EtagMismatch():
             return Refusal(422)
         case Corrupt():
-            return Refusal(503, "This copy of the object is damaged.")
+            text = "This copy of the object is damaged."
+            return Refusal(503, text, {"x-backend-damaged": "true"})
         case BelowReserve() | SyncFailed():
             return Refusal(507)
         case OSError():
