@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from swiftish.domain.limits import Limits
 from swiftish.domain.timestamp import Timestamp
 from swiftish.http.bodies import read_all
 from swiftish.http.message import Bytes, Context, Handler, Request, Response
-from swiftish.http.server import HttpServer, Patience
+from swiftish.http.server import DEFAULT_PATIENCE, HttpServer, Patience
 
 # Long enough for a busy machine; a test that waits for it fails.
 GIVE_UP_S = 20.0
@@ -137,19 +136,29 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(handler: Handler, **options: Any) -> AsyncIterator[Served]:
+async def served(
+    handler: Handler,
+    *,
+    context: Callable[[], Context] = Context,
+    transaction_suffix: str = "",
+    client_timeout_s: float = 60.0,
+    patience: Patience = DEFAULT_PATIENCE,
+    access_log: bool = False,
+) -> AsyncIterator[Served]:
     """Serve `handler` until the block ends; then nothing may be left of the server."""
-    options = {
-        "context": Context,
-        "clock": StoppedClock(),
-        "limits": Limits(),
-        "access_log": False,
-        **options,
-    }
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     sock.setblocking(False)
-    server = HttpServer(handler, **options)
+    server = HttpServer(
+        handler,
+        context=context,
+        clock=StoppedClock(),
+        limits=Limits(),
+        transaction_suffix=transaction_suffix,
+        client_timeout_s=client_timeout_s,
+        patience=patience,
+        access_log=access_log,
+    )
     await server.start(sock)
     try:
         yield Served(server)

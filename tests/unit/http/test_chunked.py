@@ -27,7 +27,7 @@ def decode(data: bytes, *, step: int | None = None) -> tuple[bytes, bool, bytes]
 @given(st.lists(st.binary(min_size=1, max_size=40)), st.binary(max_size=20), st.integers(1, 50))
 def test_what_is_coded_is_decoded(chunks: list[bytes], rest: bytes, step: int) -> None:
     """However the bytes are cut, and whatever follows."""
-    coded = b"".join(b"%X;ext=\"1\"\r\n%b\r\n" % (len(c), c) for c in chunks)
+    coded = b"".join(b'%X;ext="1"\r\n%b\r\n' % (len(c), c) for c in chunks)
     coded += b"0\r\nTrailer: x\r\n\r\n" + rest
     assert decode(coded, step=step) == (b"".join(chunks), True, rest)
 

@@ -32,7 +32,7 @@ def test_a_usual_head() -> None:
     assert head.headers == {"host": "h:80", "x-auth-token": "t", "accept": ""}
     assert head.length is None
     assert head.keep_alive
-    assert not (head.chunked or head.expects_continue or head.is_http_10)
+    assert not any((head.chunked, head.expects_continue, head.is_http_10))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,9 @@ def test_t73_expectations() -> None:
 def test_any_bytes_are_understood_or_refused(data: bytes) -> None:
     """No other error ever."""
     for each in (data, b"GET / HTTP/1.1\r\nHost: a\r\n" + data, b"GET /" + data + b" HTTP/1.1"):
+        status = 200
         try:
             parse(each)
         except Refusal as refusal:
-            assert refusal.status in {400, 417, 431, 501}
+            status = refusal.status
+        assert status in {200, 400, 417, 431, 501}

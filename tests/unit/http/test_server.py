@@ -47,7 +47,12 @@ def test_a_request_arrives_as_it_was_sent() -> None:
         handler = Recorder()
         async with served(handler) as running:
             answer = await running.ask(
-                put(b"gzip\x1f\x8b", b"X-A: \xff", b"Content-Encoding: gzip", target=b"//a/../%0A?q=%20")
+                put(
+                    b"gzip\x1f\x8b",
+                    b"X-A: \xff",
+                    b"Content-Encoding: gzip",
+                    target=b"//a/../%0A?q=%20",
+                )
             )
         assert (answer.status, answer.body) == (200, b"seen")
         [request] = handler.requests
@@ -154,7 +159,9 @@ def test_a_bug_in_a_body_cuts_and_is_reported() -> None:
 
     async def go() -> None:
         reports: list[object] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, c: reports.append(c["exception"]))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, c: reports.append(c["exception"])
+        )
         bug = ZeroDivisionError()
         response = Response(status=200, body=Pieces(b"a", bug, length=3))
         async with served(answering(response)) as running:
@@ -220,11 +227,10 @@ def test_http_10() -> None:
 
     async def go() -> None:
         async with served(answering(Response(status=200, body=Pieces(b"ab", b"c")))) as running:
-            async with running.client() as client:
-                answer = await client.ask(b"GET / HTTP/1.0\r\n\r\n")
-                assert answer.body == b"abc"
-                assert answer.headers["connection"] == "close"
-                assert "transfer-encoding" not in answer.headers
+            answer = await running.ask(b"GET / HTTP/1.0\r\n\r\n")
+            assert answer.body == b"abc"
+            assert answer.headers["connection"] == "close"
+            assert "transfer-encoding" not in answer.headers
         async with served(Recorder()) as running, running.client() as client:
             for _ in range(2):
                 answer = await client.ask(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
@@ -437,21 +443,23 @@ def test_a_response_is_made_no_faster_than_its_client_reads() -> None:
         body = FedBody(length=50_000_000)
         fed = 0
 
-        async with served(answering(Response(status=200, body=body))) as running:
-            async with running.client() as client, asyncio.TaskGroup() as group:
+        async def feed() -> None:
+            nonlocal fed
+            for _ in range(50):
+                await body.feed(bytes(1_000_000))
+                fed += 1
+            body.finish()
 
-                async def feed() -> None:
-                    nonlocal fed
-                    for _ in range(50):
-                        await body.feed(bytes(1_000_000))
-                        fed += 1
-                    body.finish()
-
-                group.create_task(feed())
-                await client.send(get())
-                await asyncio.sleep(0.1)
-                assert fed < 40
-                assert len((await client.answer()).body) == 50_000_000
+        async with (
+            served(answering(Response(status=200, body=body))) as running,
+            running.client() as client,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(feed())
+            await client.send(get())
+            await asyncio.sleep(0.1)
+            assert fed < 40
+            assert len((await client.answer()).body) == 50_000_000
 
     asyncio.run(go())
 

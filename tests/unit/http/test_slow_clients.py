@@ -187,7 +187,7 @@ def test_a_client_that_goes_away_cancels_its_handler(how: str) -> None:
 @pytest.mark.parametrize("how", ["close", "reset", "finish"])
 @pytest.mark.parametrize("framing", [b"Content-Length: 9", b"Transfer-Encoding: chunked"])
 def test_a_body_that_ends_early_is_no_body(how: str, framing: bytes) -> None:
-    """The handler gets ClientGone and not a short body (reference 6.45); who can hear it, hears 499."""
+    """The handler gets ClientGone and no short body (6.45); who can hear it, hears 499."""
 
     async def go() -> None:
         fate: asyncio.Future[Refusal | str] = asyncio.get_running_loop().create_future()
@@ -290,7 +290,7 @@ def test_t74_aborted_requests_leave_nothing_behind() -> None:
                         for index in range(start, start + 50):
                             stage = STAGES[index % len(STAGES)]
                             group.create_task(abort(stage, wait=index % 3 != 0))
-                while running.server.connections:
+                while running.server.connections:  # noqa: ASYNC110  (nothing tells)
                     await asyncio.sleep(0.01)
                 for _ in range(3):
                     await asyncio.sleep(0)
