@@ -76,9 +76,14 @@ class Reader:
             response = await self._calls.send(place.kind, node, addressed(request, place.on(node)))
             answers.append((node, response))
 
-        async with asyncio.TaskGroup() as group:
-            for node in candidates:
-                group.create_task(ask(node))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for node in candidates:
+                    group.create_task(ask(node))
+        except BaseException:  # the client is gone: what has been opened is nobody's yet
+            for _, response in answers:
+                await response.body.aclose()
+            raise
         for node, response in answers:
             reading.judge(response, primary=place.is_primary(node))
         best = reading.best()

@@ -15,11 +15,13 @@ from swiftish.cluster.downloader import DownloadBroken, Reader
 from swiftish.cluster.error_limiter import ErrorLimiter
 from swiftish.cluster.fanout import Fanout
 from swiftish.cluster.nodes import Nodes, Place, place_of
+from swiftish.cluster.transport import Kind
 from swiftish.cluster.uploader import Stored, Uploader
 from swiftish.domain.hashing import HashPath
 from swiftish.domain.names import Target
 from swiftish.http.message import Body, Bytes, Request, Response
 from swiftish.http.replies import Refusal
+from swiftish.ring.device import Device
 from swiftish.runtime.tasks import Background
 from swiftish.runtime.threads import DeviceThreads
 from tests.fakes.clock import LoopClock
@@ -404,3 +406,45 @@ def test_the_error_limiter() -> None:
         assert list(rig.nodes.for_write(rig.place()))[-3:] == rig.place().primaries
 
     run(main())
+
+
+def test_t74_a_client_that_leaves_a_newest_read_leaves_nothing_open() -> None:
+    """X-Newest opens the object everywhere; all of it is closed when the client goes meanwhile."""
+
+    async def main() -> None:
+        rig = Rig()
+        await rig.put(LARGE)
+        await rig.settle()
+        opened: list[Watched] = []
+
+        class Watching:
+            """The cluster, one of whose nodes is slow to answer."""
+
+            async def send(self, kind: Kind, node: Device, request: Request) -> Response:
+                response = await rig.cluster.send(kind, node, request)
+                if len(opened) == 2:
+                    await asyncio.get_running_loop().create_future()
+                opened.append(Watched())
+                return response.replace(body=opened[-1])
+
+        calls = Calls(Watching(), rig.limiter, node_timeout_s=10)
+        reader = Reader(calls, rig.nodes)
+        place = rig.place()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await reader.download(place, Request(method="GET", path=""), newest=True)
+        assert [body.closed for body in opened] == [True, True]
+
+    run(main())
+
+
+class Watched(Body):
+    """A body that knows whether it was closed."""
+
+    closed = False
+
+    async def read(self) -> bytes:
+        return b"x"
+
+    async def aclose(self) -> None:
+        self.closed = True
