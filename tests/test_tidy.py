@@ -43,7 +43,7 @@ NEVER = {
 
 # Each of these libraries is imported in one place, so it can be replaced in one place.
 DOORS = {
-    "aiohttp": ("http/server.py", "http/client.py"),
+    "aiohttp": ("http/client.py",),  # and not the server: docs/decisions/0003-own-http-parser.md
     "lmdb": ("runtime/environment.py",),  # docs/decisions/0001-lmdb-door-in-runtime.md
     "pyeclib": ("erasure/codec.py",),
     "uvloop": ("runtime/process.py",),
