@@ -18,7 +18,8 @@ OBJECT_FILE = re.compile(
 )
 
 
-def hash_folder_files(data: Path, suffix: str = "*") -> set[Path]:
+def hash_folder_files(data: Path, suffix: str = "") -> set[Path]:
+    """All that is in hash folders, or what ends like `.data`."""
     return set(data.glob(f"devices/*/objects*/*/*/*/*{suffix}"))
 
 

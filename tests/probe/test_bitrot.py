@@ -7,6 +7,7 @@ import random
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -110,9 +111,8 @@ class Probe:
         self.check_head(stored)
 
 
-@pytest.fixture(scope="module", params=[1, 3], ids=["1 replica", "3 replicas"])
-def probe(request: pytest.FixtureRequest) -> Iterator[Probe]:
-    replicas: int = request.param
+@contextmanager
+def running(replicas: int) -> Iterator[Probe]:
     devices = 1 if replicas == 1 else 4
     with (
         TemporaryDirectory(prefix="swiftish-bitrot-", dir=device_parent()) as folder,
@@ -122,8 +122,16 @@ def probe(request: pytest.FixtureRequest) -> Iterator[Probe]:
     ):
         account = Account.sign_in(server.auth_url, "test:tester", "testing")
         account.put_container("bitrot")
-        yield Probe(server, account, "bitrot", replicas)
-        account.close()
+        try:
+            yield Probe(server, account, "bitrot", replicas)
+        finally:
+            account.close()
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["1 replica", "3 replicas"])
+def probe(request: pytest.FixtureRequest) -> Iterator[Probe]:
+    with running(request.param) as probe:
+        yield probe
 
 
 RICH = {f"X-Object-Meta-Field-{n:02}": f"{n:02}" * 20 for n in range(60)}
@@ -417,3 +425,17 @@ def test_a_new_upload_after_quarantine(probe: Probe, chance: random.Random) -> N
     answer = probe.get(again)
     assert isinstance(answer, Reply)
     assert answer.status == 200
+
+
+def test_a_damaged_object_does_not_condemn_its_disk(chance: random.Random) -> None:
+    """However often a damaged object is asked for, its disk goes on storing others."""
+    with running(3) as probe:
+        stored = probe.put(chance.randbytes(4000))
+        spoilt = chance.choice(stored.files)
+        disk.flip_byte(spoilt, 17)
+        probe.check_found_out(stored, spoilt)
+        for _ in range(200):
+            probe.check_get(stored)
+        device = spoilt.parents[4]
+        devices = [path.parents[4] for _ in range(20) for path in probe.put(b"more").files]
+        assert device in devices
