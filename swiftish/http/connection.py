@@ -19,6 +19,7 @@ import asyncio
 import enum
 import logging
 import math
+import time
 from typing import TYPE_CHECKING, cast
 
 from swiftish.http.access_log import Exchange
@@ -256,7 +257,7 @@ class Connection(asyncio.Protocol):
             body = NO_BODY
         server = self._server
         context = server.new_context(head.headers.get("x-trans-id-extra", ""), self.peer)
-        self._current = _Current(head, context, incoming, self._loop.time())
+        self._current = _Current(head, context, incoming, time.monotonic())
         self._phase, self._deadline = _Phase.HANDLER, math.inf
         if incoming is not None:
             self._patience_s, self._patience_bytes = server.client_timeout_s, 0
@@ -301,11 +302,12 @@ class Connection(asyncio.Protocol):
                 clean = await self._send(response, current)
             finally:
                 await response.body.aclose()
-        except Refusal as refusal:  # by the body: the handler has no more say
-            if current.status == 0:
+        except (Refusal, OSError) as error:  # by the body: the handler has no more say
+            if isinstance(error, OSError) or current.status:
+                self._complain(f"a body broke: {error!r}", current)
+            if not current.status:
+                refusal = error if isinstance(error, Refusal) else Refusal(503)
                 clean = await self._send(refusal.response(), current)
-            else:
-                self._complain(f"a response was cut short: {refusal}", current)
         finally:
             self._finish(current, clean=clean)
 
@@ -383,14 +385,11 @@ class Connection(asyncio.Protocol):
             transaction_id=current.context.transaction_id,
             date=self._server.date(),
         )
-        current.first_byte_at = self._loop.time()
-        if silent:
-            transport.write(lines)
-            return True
-        if length == len(piece) <= JOIN_BYTES_MAX and isinstance(body, Bytes):
+        current.first_byte_at = time.monotonic()
+        if silent or (length == len(piece) <= JOIN_BYTES_MAX and isinstance(body, Bytes)):
             current.bytes_out = len(piece)
             transport.write(lines + piece)
-            if self._writing_paused:
+            if self._writing_paused:  # also without a body: who pipelines has to read, too
                 await self._room_to_write()
             return True
         return await self._send_body(lines, piece, body, length, chunked=chunked, current=current)
@@ -528,7 +527,7 @@ class Connection(asyncio.Protocol):
         access_log = self._server.access_log
         if not access_log.switched_on:
             return
-        now = self._loop.time()
+        now = time.monotonic()  # the loop's own time is in whole milliseconds
         incoming = current.incoming
         access_log.write(
             Exchange(

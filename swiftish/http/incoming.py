@@ -115,10 +115,10 @@ class Incoming(Body):
                 return piece
             if self.failure is not None:
                 raise self.failure
+            if self._discarding:  # the answer has been sent; whoever still reads comes too late
+                raise ClientGone  # also when all had come: some of it may have been thrown away
             if self.complete:
                 return b""
-            if self._discarding:  # the answer has been sent; whoever still reads comes too late
-                raise ClientGone
             if self.unclaimed:
                 self.unclaimed = False
                 self._source.send_continue()

@@ -153,3 +153,24 @@ def test_the_log_tells_what_became_of_each_request() -> None:
         ("/never", "499", "0", "0"),
     ]
     assert all(each["client"] == "127.0.0.1" for each in keep.lines)
+
+
+def test_the_times_are_finer_than_a_loops_clock(caplog: pytest.LogCaptureFixture) -> None:
+    """The time of uvloop stands still for a millisecond, in which a request can be over."""
+
+    async def handler(_: Request) -> Response:
+        return plain(200, "x")
+
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        loop.time = lambda: 5.0  # type: ignore[method-assign]
+        async with served(handler, access_log=True) as running, running.client() as client:
+            for _ in range(20):
+                await client.ask(get())
+            del loop.time
+
+    with caplog.at_level(logging.INFO, "swiftish.access"):
+        asyncio.run(go())
+    lines = [record.getMessage() for record in caplog.records if record.name == "swiftish.access"]
+    assert len(lines) == 20
+    assert any(" ms=0.0 " not in text for text in lines)

@@ -7,8 +7,9 @@ import logging
 
 import pytest
 
-from swiftish.http.bodies import FedBody, Joined, read_all
-from swiftish.http.message import Body, Bytes, Context, Request, Response
+from swiftish.http.bodies import ClientGone, FedBody, Joined, read_all
+from swiftish.http.incoming import Incoming
+from swiftish.http.message import Body, Bytes, Context, DamagedBody, Request, Response
 from swiftish.http.replies import Refusal, empty, plain, status_page
 from tests.unit.http.serving import Recorder, get, put, served
 
@@ -152,6 +153,26 @@ def test_a_body_that_breaks_before_its_first_byte_can_still_be_told() -> None:
             assert (await running.ask(get())).status == 503
 
     asyncio.run(go())
+
+
+def test_a_broken_source_is_a_503_or_a_cut_and_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """OSError is what disks and nodes do to us, no bug of ours: no traceback."""
+
+    async def go() -> None:
+        early = Response(status=200, body=Pieces(DamagedBody("bad block"), length=3))
+        late = Response(status=200, body=Pieces(b"a", DamagedBody("bad block"), length=3))
+        async with served(answering(early)) as running:
+            assert (await running.ask(get())).status == 503
+        async with served(answering(late)) as running:
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await running.ask(get("/late"))
+
+    asyncio.run(go())
+    assert [record.__dict__.get("path") for record in caplog.records] == ["/", "/late"]
+    assert all("bad block" in record.getMessage() for record in caplog.records)
+    assert all(record.exc_info is None for record in caplog.records)
 
 
 def test_a_bug_in_a_body_cuts_and_is_reported() -> None:
@@ -338,6 +359,28 @@ def test_a_small_body_that_nobody_read_is_drained() -> None:
             assert (await client.ask(evil[5:] + get("/next"))).status == 401
             client.writer.write_eof()
             assert await client.at_end()
+
+    asyncio.run(go())
+
+
+def test_what_was_thrown_away_is_never_taken_for_the_end_of_a_body() -> None:
+    """Who still reads after the answer is told so, also when all of the body had come."""
+
+    class NoSource:
+        def send_continue(self) -> None: ...
+        def pause_reading(self) -> None: ...
+        def resume_reading(self) -> None: ...
+        def wait_for_body(self, incoming: Incoming) -> None: ...
+        def body_came(self, incoming: Incoming) -> None: ...
+
+    async def go() -> None:
+        incoming = Incoming(NoSource(), None, expects_continue=False)
+        incoming.feed(b"5\r\nhello\r\n")
+        assert await incoming.read() == b"hello"
+        incoming.feed(b"5\r\nworld\r\n0\r\n\r\n")
+        incoming.discard()
+        with pytest.raises(ClientGone):
+            await incoming.read()
 
     asyncio.run(go())
 

@@ -158,6 +158,29 @@ def test_t72_what_is_pipelined_behind_a_busy_handler_is_bounded() -> None:
     asyncio.run(go())
 
 
+def test_t72_answers_without_a_body_wait_for_their_client_too() -> None:
+    """Who pipelines HEAD for ever and never reads does not fill our memory with answers."""
+
+    async def go() -> None:
+        async def handler(_: Request) -> Response:
+            return empty(200, {"x-object-meta-a": "b" * 4000})
+
+        async with served(handler) as running, running.client() as client:
+            count = 3_000
+            client.writer.write(get(method=b"HEAD") * count)
+            most = 0
+            for _ in range(100):
+                await asyncio.sleep(0)
+                [connection] = running.server.connections
+                assert connection._transport is not None
+                most = max(most, connection._transport.get_write_buffer_size())
+            assert most < 1_000_000
+            for _ in range(count):
+                assert (await client.answer(method="HEAD")).status == 200
+
+    asyncio.run(go())
+
+
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_a_client_that_goes_away_cancels_its_handler(how: str) -> None:
     """Nobody would hear the answer."""
