@@ -49,9 +49,9 @@ class Writer:
             if self._closed:
                 raise Closed
             for _ in range(RACES_MAX):
-                self._open_folder()
+                made = self._open_folder()
                 try:
-                    state = self._state()
+                    state = NOTHING if made else self._state()
                     self._open_file()
                 except FileNotFoundError:
                     continue  # somebody has removed the folder, which was empty
@@ -102,11 +102,13 @@ class Writer:
             self._attach(encoded)
             self._disk.sync(self._descriptor)
             self._name(name, encoded, metadata)
+            self._made_folder = False
+            obsolete = self._obsolete()  # by what the next sync makes durable, not by later files
             self._disk.sync(self._folder)
             self._disk.sync_parents(self._location)
-            self._made_folder = False
-            with suppress(OSError):  # it is rubbish, and nobody minds; the next change tries again
-                self._tidy()
+            for name in obsolete:
+                with suppress(OSError):  # rubbish, and nobody minds; the next change tries again
+                    self._files.unlink(name, dir_fd=self._folder)
 
     def close(self) -> None:
         """Let go of everything, once whatever another thread does here is done."""
@@ -126,15 +128,15 @@ class Writer:
 
     # ---- within the lock -------------------------------------------------------------------------
 
-    def _open_folder(self) -> None:
+    def _open_folder(self) -> bool:
+        """Whether it had to be made."""
         self._close_folder()
         self._folder, made = self._disk.open_folder(self._location)
         self._made_folder = self._made_folder or made
+        return made
 
     def _state(self) -> State:
         """What the folder holds.  (By path: Python lists an open folder with three calls more.)"""
-        if self._made_folder:
-            return NOTHING
         return judge(self._files.listdir(self._disk.path(self._location.folder)))
 
     def _close_folder(self) -> None:
@@ -232,7 +234,8 @@ class Writer:
         self._temporary = None
         return True
 
-    def _tidy(self) -> None:
-        for name in self._state().obsolete:
-            with suppress(FileNotFoundError):
-                self._files.unlink(name, dir_fd=self._folder)
+    def _obsolete(self) -> tuple[str, ...]:
+        try:
+            return self._state().obsolete
+        except OSError:
+            return ()

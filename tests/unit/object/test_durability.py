@@ -307,6 +307,25 @@ class Gate(Body):
         return data
 
 
+def test_what_another_process_has_not_synced_outdates_nothing(device: Path) -> None:
+    """A newer file appears after the folder was synced.  A crash may still lose its name, so what
+    was acknowledged, or is about to be, is not removed in its favour (I1)."""
+    files = FaultyFiles()
+
+    async def scenario(node: Node) -> None:
+        def another_process(name: str, arguments: tuple[object, ...]) -> int | None:
+            if name == "open" and str(arguments[0]).endswith(f"/{node.folder().parent.name}"):
+                (node.folder() / "1700000003.00000.data").touch()
+            return None
+
+        await node.ask("PUT", body=b"one", at=1)
+        files.fault = another_process
+        assert (await node.ask("PUT", body=b"two", at=2)).status == 201
+        assert node.names() == ["+2.data", "+3.data"]
+
+    serving(device, scenario, files=files)
+
+
 @pytest.mark.parametrize("fallback", [False, True])
 def test_t19_two_uploads_of_one_moment(device: Path, fallback: bool) -> None:
     """Begun before either was there, they end in either order with the same object."""
