@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -83,7 +83,7 @@ def listen(host: str, port: int, *, count: int) -> list[socket.socket]:
 class _Running:
     index: int
     started_s: float
-    generation: int
+    retired: bool = False  # told to end: not started again
 
 
 @dataclass(slots=True)
@@ -100,7 +100,6 @@ class Supervisor:
     drain_timeout_s: float = 30.0
     _running: dict[int, _Running] = field(default_factory=dict)
     _missing: dict[int, float] = field(default_factory=dict)  # child's index: when to start it
-    _generation: int = 0
     _alive: tuple[int, int] = (-1, -1)  # a pipe that the children see end when we are gone
 
     def run(self) -> int:
@@ -130,8 +129,6 @@ class Supervisor:
         return None if caught is None else caught.si_signo
 
     def _start_all(self, children: list[Child]) -> bool:
-        self._generation += 1
-        self._missing.clear()
         pipes = [self._fork(index, child) for index, child in enumerate(children)]
         ready = [_await_ready(pipe) for pipe in pipes]
         return all(ready)
@@ -145,17 +142,17 @@ class Supervisor:
             os.close(self._alive[1])
             _run_child(child, ready_pipe=writer, alive_pipe=self._alive[0])
         os.close(writer)
-        self._running[pid] = _Running(index, time.monotonic(), self._generation)
+        self._running[pid] = _Running(index, time.monotonic())
         return reader
 
     def _reap(self) -> None:
-        """Take note of the children that ended; those of today are missed."""
+        """Take note of the children that ended; those that were not told to are missed."""
         while self._running:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
             child = self._running.pop(pid, None)
-            if child is not None and child.generation == self._generation:
+            if child is not None and not child.retired:
                 log.error("process ended", extra={"ended": pid, "status": status})
                 self._missing[child.index] = child.started_s + RESPAWN_PAUSE_S
 
@@ -166,7 +163,7 @@ class Supervisor:
             _await_ready(self._fork(index, children[index]))
 
     def _reload(self, children: list[Child]) -> list[Child]:
-        old = list(self._running)
+        old = set(self._running)
         try:
             fresh = self.children()
         except Exception:  # whatever is wrong with the new settings, the old ones serve on
@@ -174,22 +171,24 @@ class Supervisor:
             return children
         if not self._start_all(fresh):
             log.error("the new processes did not start; the old ones stay")
-            for pid in set(self._running) - set(old):
-                os.kill(pid, signal.SIGTERM)
+            self._retire(set(self._running) - old)
             return children
-        for pid in old:
-            if pid in self._running:
-                os.kill(pid, signal.SIGTERM)
+        self._retire(old)
+        self._missing.clear()
         return fresh
+
+    def _retire(self, pids: Iterable[int]) -> None:
+        """Tell children to drain and end."""
+        for pid in pids:
+            self._running[pid].retired = True
+            os.kill(pid, signal.SIGTERM)
 
     def _stop(self, *, exit_code: int) -> int:
         """Drain all children; kill what is left after the time."""
         for sock in self.sockets:
             sock.close()
-        for pid in self._running:
-            os.kill(pid, signal.SIGTERM)
+        self._retire(self._running)
         deadline = time.monotonic() + self.drain_timeout_s + 10.0
-        self._generation += 1  # nobody is missed any more
         self._reap()
         while self._running and (left_s := deadline - time.monotonic()) > 0:
             signal.sigtimedwait({signal.SIGCHLD}, left_s)

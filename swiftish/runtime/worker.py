@@ -37,6 +37,12 @@ class Statistics:
 
 
 BACK_OFF_MAX_S = 60.0
+_DOUBLINGS_MAX = 30  # beyond it nothing changes, and some day a float would be too small
+
+
+def back_off_s(interval_s: float, failures: int) -> float:
+    """How long to rest after so many failures in a row."""
+    return min(BACK_OFF_MAX_S, interval_s * 2.0 ** min(failures, _DOUBLINGS_MAX))
 
 
 async def run_once(worker: Worker) -> Statistics:
@@ -58,7 +64,7 @@ async def run_forever(worker: Worker, *, stopping: asyncio.Event) -> Statistics:
         except Exception:  # the one place that answers for all workers
             statistics.errors += 1
             failures += 1
-            rest_s = min(BACK_OFF_MAX_S, worker.interval_s * 2.0**failures)
+            rest_s = back_off_s(worker.interval_s, failures)
             log.exception("worker failed", extra={"worker": worker.name})
         else:
             failures = 0

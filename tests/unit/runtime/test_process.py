@@ -27,8 +27,9 @@ PROGRAM = textwrap.dedent("""
     async def broken(life: Life) -> None:
         raise RuntimeError("will not start")
 
-    children = {"good": [child, child], "bad": [child, broken]}[sys.argv[1]]
-    sys.exit(Supervisor(lambda: children, lambda: say("ready")).run())
+    good, bad = [child, child], [child, broken]
+    plans = {"good": [good, good], "bad": [bad], "reload-bad": [good, bad]}[sys.argv[1]]
+    sys.exit(Supervisor(lambda: plans.pop(0), lambda: say("ready")).run())
 """)
 
 
@@ -87,6 +88,28 @@ def test_sighup_replaces_every_child(program: Program) -> None:
     drained = {int(pid) for word, pid in lines if word == "drained"}
     assert drained == old
     assert len(started - old) == 2
+
+
+def test_a_reload_that_fails_leaves_the_old_children_as_they_were() -> None:
+    """Each is still started again when it dies, and those that failed are not."""
+    program = Program("reload-bad")
+    try:
+        first, second = program.children_and_ready()
+        program.process.send_signal(signal.SIGHUP)
+        word, third = program.line()
+        assert (word, program.line()) == ("child", ["drained", third])
+        os.kill(first, signal.SIGKILL)
+        word, fourth = program.line()
+        assert word == "child"
+        program.process.send_signal(signal.SIGTERM)
+        drained = {int(program.line()[1]) for _ in range(2)}
+        assert drained == {second, int(fourth)}
+        assert program.process.wait(10) == 0
+        assert program.process.stdout is not None
+        assert program.process.stdout.read() == ""
+    finally:
+        program.process.kill()
+        program.process.communicate()
 
 
 def test_children_end_when_their_supervisor_is_killed(program: Program) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from swiftish.runtime.worker import Progress, run_forever, run_once
+from swiftish.runtime.worker import BACK_OFF_MAX_S, Progress, back_off_s, run_forever, run_once
 
 
 class Scripted:
@@ -46,3 +46,9 @@ def test_stopping_ends_a_rest_at_once() -> None:
             await run_forever(worker, stopping=stopping)
 
     asyncio.run(scene())
+
+
+def test_backing_off_doubles_up_to_a_limit_for_ever() -> None:
+    """A disk may be broken for days."""
+    assert [back_off_s(1.0, failures) for failures in (1, 2, 3)] == [2.0, 4.0, 8.0]
+    assert back_off_s(0.5, 5000) == back_off_s(3600.0, 1) == BACK_OFF_MAX_S
