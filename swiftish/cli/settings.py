@@ -12,7 +12,11 @@ from swiftish.object.settings import ObjectSettings
 from swiftish.proxy.middleware.tempauth import TempauthSettings
 from swiftish.proxy.settings import ProxySettings
 from swiftish.ring.even import PART_POWER
+from swiftish.runtime.logs import Level
 from swiftish.runtime.settings import BadSettings
+
+WORKERS_MAX = 1000
+DRAIN_TIMEOUT_S_MAX = 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +63,17 @@ class ServerSettings:
     bind: str = "127.0.0.1:8080"
     workers: int = 0
     drain_timeout_s: float = 30.0
-    log_level: str = "info"
+    log_level: Level = "info"
     access_log: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.workers <= WORKERS_MAX:
+            raise ValueError(f"workers must be between 0 and {WORKERS_MAX}, not {self.workers}")
+        if not 0 <= self.drain_timeout_s <= DRAIN_TIMEOUT_S_MAX:
+            raise ValueError(
+                f"drain_timeout_s must be between 0 and {DRAIN_TIMEOUT_S_MAX}, "
+                f"not {self.drain_timeout_s}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from swiftish.domain.limits import MiB
 
+TIME_S_MAX = 86_400 * 365
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxySettings:
@@ -37,3 +39,8 @@ class ProxySettings:
     strict_cors_mode: bool = True
 
     expose_info: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("node_timeout_s", "commit_timeout_s", "client_timeout_s"):
+            if not 0 < getattr(self, name) < TIME_S_MAX:
+                raise ValueError(f"{name} must be more than 0 and less than {TIME_S_MAX} seconds")

@@ -4,9 +4,9 @@ import json
 import logging
 import sys
 import time
-from typing import TextIO
+from typing import Literal, TextIO, TypeAlias
 
-LEVELS = ("debug", "info", "warning", "error")
+Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 # What every record has; what is beyond it came from extra=.
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
@@ -55,12 +55,11 @@ def word(text: str) -> str:
     return text if plain and text else json.dumps(text)
 
 
-def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
-    """Send all records of `level` (one of LEVELS) and above to `stream` (standard error).
+def configure(level: Level = "info", *, stream: TextIO | None = None) -> None:
+    """Send all records of `level` and above to `stream` (standard error).
 
     Called once per process; called again, it replaces what it did before.
     """
-    assert level in LEVELS
     # Nobody looks at these, and finding them out takes half the time of a line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(stream or sys.stderr)

@@ -52,6 +52,8 @@ def listen(host: str, port: int, *, count: int) -> list[socket.socket]:
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:  # what can't be written in the DNS is not even looked for
+        raise CannotListen(f"{host}:{port}: not the name of a host") from None
     except OSError as error:
         raise CannotListen(f"{host}:{port}: {error.strerror}") from None
     family, kind, protocol, _, address = found[0]

@@ -162,3 +162,20 @@ def test_server_settings_are_known_before_anything_is_made(device: Path) -> None
     assert server_settings(device, {}, source=None).bind == "127.0.0.1:8080"
     assert server_settings(device, {"server": {"workers": 2}}, source=None).workers == 2
     assert list(device.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("above", "why"),
+    [
+        ({"server": {"workers": -1}}, "server: workers must be between 0 and"),
+        ({"server": {"log_level": "loud"}}, "server.log_level: 'loud' is none of 'debug', 'info'"),
+        ({"server": {"drain_timeout_s": -1}}, "server: drain_timeout_s must be"),
+        ({"proxy": {"client_timeout_s": 0}}, "proxy: client_timeout_s must be more than 0"),
+        ({"proxy": {"node_timeout_s": float("nan")}}, "proxy: node_timeout_s must be more than 0"),
+    ],
+)
+def test_what_makes_no_sense_is_said_with_the_settings_name(
+    device: Path, above: Table, why: str
+) -> None:
+    with pytest.raises(BadSettings, match=why):
+        server_settings(device, above, source=None)
