@@ -64,7 +64,8 @@ class Gatekeeper:
 
 @lru_cache(REMEMBERED)
 def _is_inward(name: str) -> bool:
-    return name.startswith(_INWARD_PREFIXES) or name in _INWARD or _is_disguised(name)
+    plain = name.strip().casefold()  # U+212A is a K to some, U+017F an s
+    return plain.startswith(_INWARD_PREFIXES) or plain in _INWARD or _is_disguised(name)
 
 
 @lru_cache(REMEMBERED)
@@ -73,8 +74,11 @@ def _is_systems(name: str) -> bool:
 
 
 def _is_disguised(name: str) -> bool:
-    """A name that somebody further in might take for another: `x_container-host` (T88)."""
-    return "_" in name or name.strip() != name or not name.islower()
+    """A name that somebody further in might take for another: `x_container-host` (T88).
+
+    Beyond ASCII there is no disguise: metadata may be called anything.
+    """
+    return any(c <= " " or c == "_" or "A" <= c <= "Z" for c in name)
 
 
 def _without(headers: Mapping[str, str], strays: list[str]) -> dict[str, str]:
