@@ -147,10 +147,10 @@ class ContainerService:
             raise Refusal(400, "x-size is negative")
         moment = kind = call.timestamp()
         if "x-content-type-timestamp" in headers:
-            kind = timestamp_header(headers, "x-content-type-timestamp")
+            kind = max(kind, timestamp_header(headers, "x-content-type-timestamp"))
         meta = moment
         if "x-meta-timestamp" in headers:
-            meta = timestamp_header(headers, "x-meta-timestamp")
+            meta = max(meta, timestamp_header(headers, "x-meta-timestamp"))
         etag, content_type = headers["x-etag"], headers["x-content-type"]
         row = ObjectRow(moment, size, etag, False, content_type, kind, meta)
         await self._merge_row(call, row)

@@ -25,7 +25,7 @@ DELETED_ETAG = "noetag"
 class ObjectRow(NamedTuple):
     """What a container knows of one object in one storage policy."""
 
-    timestamp: Timestamp  # of the data: size, etag, deleted
+    timestamp: Timestamp  # of the data: size, etag, deleted; the others are never older
     size: int
     etag: str
     deleted: bool
@@ -41,7 +41,7 @@ class ObjectRow(NamedTuple):
 def merge(a: ObjectRow, b: ObjectRow) -> ObjectRow:
     """The row that knows everything that either knows."""
     data = a if _data(a) >= _data(b) else b
-    kind = a if a[5:3:-1] >= b[5:3:-1] else b  # (content_type_timestamp, content_type)
+    kind = a if _kind(a) >= _kind(b) else b
     return ObjectRow(
         data.timestamp,
         data.size,
@@ -55,6 +55,15 @@ def merge(a: ObjectRow, b: ObjectRow) -> ObjectRow:
 
 def _data(row: ObjectRow) -> tuple[Timestamp, bool, int, str]:
     return row.timestamp, row.deleted, row.size, row.etag
+
+
+def _kind(row: ObjectRow) -> tuple[Timestamp, tuple[Timestamp, bool, int, str], str]:
+    """A type that came with data goes with them: of two PUTs of one moment one is shown."""
+    since = row.content_type_timestamp
+    return since, _data(row) if since == row.timestamp else _NO_DATA, row.content_type
+
+
+_NO_DATA = (ZERO, False, 0, "")
 
 
 class ContainerRow(NamedTuple):

@@ -30,7 +30,7 @@ class Corrupt(ObjectError, DamagedBody):
 
 
 class Conflict(ObjectError):
-    """Something as new or newer is stored already; `timestamp` says how new."""
+    """Something that counts more is stored already; `timestamp` says how new it is."""
 
     def __init__(self, timestamp: Timestamp) -> None:
         super().__init__(f"stored already: {timestamp.internal}")

@@ -129,6 +129,16 @@ def decode(data: bytes) -> Metadata:
         raise BadMetadata(f"the metadata cannot be read: {error!r}") from error
 
 
+def precedence(metadata: Metadata, encoded: bytes) -> tuple[int, str, str, bytes]:
+    """Of two files of one kind and moment the greater counts.
+
+    The first three are also what a listing decides by (domain/rows.py), so that it shows the
+    object that counts.
+    """
+    length = -1 if metadata.content_length is None else metadata.content_length
+    return length, metadata.etag or "", metadata.content_type or "", encoded
+
+
 def spread(encoded: bytes) -> Sequence[bytes] | None:
     """The values of the attributes, first to last; None when there must be too large a one."""
     if HEAD_BYTES + len(encoded) <= INLINE_BYTES_MAX:

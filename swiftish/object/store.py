@@ -4,7 +4,7 @@ Each of these is one hop into the device's threads; object/async_disk.py makes i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swiftish.domain.checksums import md5_hex
 from swiftish.domain.timestamp import Timestamp
@@ -101,13 +101,19 @@ def post(
 ) -> Current:
     """Replace the object's metadata, and its content type if one is given; what it is now.
 
+    One that comes late, after a newer one that gave no content type, still changes that (as in
+    Swift): on other replicas it came first.  Two of one moment: the greater counts.
+
     Raises NoObject, Conflict, Corrupt, SyncFailed, OSError.
     """
     timestamp = conditions.timestamp
     current = read_current(disk, location)
     if not open_expired and current.expired(now=conditions.now):
         raise NoObject(current.timestamp)
-    if current.timestamp >= timestamp:
+    is_late = timestamp < current.timestamp
+    if timestamp <= current.data.timestamp or (
+        is_late and (content_type is None or timestamp <= current.content_type_timestamp)
+    ):
         raise Conflict(current.timestamp)
     content_type_timestamp = None
     if content_type is not None:
@@ -123,6 +129,9 @@ def post(
         headers=headers,
     )
     _write_small(disk, location, meta_name(timestamp, content_type_timestamp), meta)
+    if is_late:
+        assert content_type is not None
+        return replace(current, content_type=content_type, content_type_timestamp=timestamp)
     return merge(current.data, meta)
 
 
@@ -130,6 +139,8 @@ def delete(
     disk: Disk, location: Location, conditions: Conditions, *, if_delete_at: int | None
 ) -> bool:
     """Leave a tombstone; whether there was an object (reference 2.3).
+
+    It counts more than an object of the same moment, as in object/hashdir.py.
 
     Raises NoObject without leaving one when something newer was deleted already; Conflict,
     WrongDeleteAt, SyncFailed, OSError.
@@ -148,7 +159,7 @@ def delete(
     else:
         since = current.data.timestamp
         existed = not current.expired(now=conditions.now)
-    if since is not None and since >= timestamp:
+    if since is not None and (since > timestamp or (since == timestamp and current is None)):
         raise Conflict(since) if existed or if_delete_at is not None else NoObject(since)
     if if_delete_at is not None:
         if since is None:
@@ -163,7 +174,10 @@ def delete(
 
 def _check(disk: Disk, location: Location, conditions: Conditions, state: State) -> None:
     since = state.change_timestamp
-    if since is not None and since >= conditions.timestamp:
+    # Of two uploads of one moment the greater counts, which is not known before the commit.
+    if since is not None and (
+        since > conditions.timestamp or (since == conditions.timestamp and state.data is None)
+    ):
         raise Conflict(since)
     if conditions.none_there and state.data is not None:
         try:

@@ -17,7 +17,7 @@ from swiftish.object.blocks import BLOCK_BYTES, pack
 from swiftish.object.disk import RACES_MAX, Disk
 from swiftish.object.errors import BadMetadata, Conflict, RaceLost
 from swiftish.object.hashdir import NOTHING, State, judge
-from swiftish.object.metadata import Metadata, encode, in_file, spread
+from swiftish.object.metadata import Metadata, decode, encode, in_file, precedence, spread
 from swiftish.object.paths import TEMPORARY, Location
 from swiftish.object.reader import ATTRIBUTE, Closed, encoded_metadata
 from swiftish.runtime.files import ATTRIBUTE_TOO_LARGE, NO_TMPFILE, O_TMPFILE
@@ -106,9 +106,9 @@ class Writer:
             obsolete = self._obsolete()  # by what the next sync makes durable, not by later files
             self._disk.sync(self._folder)
             self._disk.sync_parents(self._location)
-            for name in obsolete:
-                with suppress(OSError):  # rubbish, and nobody minds; the next change tries again
-                    self._files.unlink(name, dir_fd=self._folder)
+            for rubbish in obsolete:
+                with suppress(OSError):  # nobody minds it; the next change tries again
+                    self._files.unlink(rubbish, dir_fd=self._folder)
 
     def close(self) -> None:
         """Let go of everything, once whatever another thread does here is done."""
@@ -204,7 +204,7 @@ class Writer:
         self._temporary = None
 
     def _replace(self, name: str, encoded: bytes, metadata: Metadata) -> bool:
-        """Two files of one moment: that whose metadata are greater in byte order counts, so that
+        """Two files of one moment: the greater counts (object/metadata.py, `precedence`), so that
         all replicas agree, whichever came first.  False when the other one is gone meanwhile.
 
         Raises Conflict when the other one counts.
@@ -216,13 +216,14 @@ class Writer:
             return False
         try:
             theirs, _ = encoded_metadata(self._disk, descriptor)
+            is_less = precedence(decode(theirs), theirs) < precedence(metadata, encoded)
         except (BadMetadata, OSError):
-            theirs = b""  # broken: ours is better
+            theirs, is_less = b"", True  # broken: ours is better
         finally:
             self._files.close(descriptor)
         if theirs == encoded:
             return True
-        if theirs > encoded:
+        if not is_less:
             raise Conflict(metadata.timestamp)
         if self._temporary is None:
             self._disk.make_folder(TEMPORARY)

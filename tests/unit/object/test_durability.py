@@ -6,16 +6,19 @@ import asyncio
 import errno
 import itertools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from swiftish.domain.rows import ObjectRow, merge
+from swiftish.domain.timestamp import Timestamp
 from swiftish.http.message import Body
 from swiftish.object.blocks import BLOCK_BYTES
 from swiftish.object.settings import ObjectSettings
 from swiftish.runtime.worker import run_once
 from tests.fakes.files import FaultyFiles, always, fail_at
-from tests.fakes.object_node import Node, Pieces, serving
+from tests.fakes.object_node import ONE, Node, Pieces, serving
 
 LARGE = BLOCK_BYTES + 10
 SYNCS = frozenset({"fsync", "fdatasync"})
@@ -354,6 +357,75 @@ def test_t19_two_uploads_of_one_moment(device: Path, fallback: bool) -> None:
         serving(root, scenario, files=files)
         assert files.opened == set()
     assert len(winners) == 1
+
+
+@pytest.mark.parametrize("kinds", list(itertools.combinations(range(4), 3)))
+def test_t19_changes_of_one_moment_in_any_order(device: Path, kinds: tuple[int, ...]) -> None:
+    """Two workers of a machine may give out the same moment.  Every replica, in whatever order it
+    hears of the changes, ends with the same object, and that is the one that listings show."""
+    changes: list[tuple[str, bytes, str]] = [
+        ("PUT", b"one", "text/b"),
+        ("PUT", b"two", "text/a"),
+        ("PUT", b"three", "text/0"),
+        ("DELETE", b"", ""),
+    ]
+    ends = set()
+    for number, order in enumerate(itertools.permutations(kinds)):
+        root = device / f"{number}"
+        root.mkdir()
+
+        async def scenario(node: Node, order: tuple[int, ...] = order) -> None:
+            await node.ask("PUT", body=b"before", at=0)
+            row = ObjectRow.tombstone(Timestamp(1))
+            for method, body, kind in (changes[i] for i in order):
+                node.containers.rows.clear()
+                await node.ask(method, body=body, at=1, content_type=kind, headers=ONE)
+                for _, _, told in node.containers.rows:
+                    row = merge(row, _row(method, told))
+            got = await node.ask("GET")
+            ends.add((got.status, got.headers.get("etag"), tuple(node.names())))
+            assert row.deleted == (got.status == 404)
+            if not row.deleted:
+                assert (row.etag, row.content_type) == (
+                    got.headers["etag"],
+                    got.headers["content-type"],
+                )
+
+        serving(root, scenario)
+    assert len(ends) == 1
+
+
+def _row(method: str, told: Mapping[str, str]) -> ObjectRow:
+    at = Timestamp.parse(told["x-timestamp"])
+    if method == "DELETE":
+        return ObjectRow.tombstone(at)
+    size, etag, kind = int(told["x-size"]), told["x-etag"], told["x-content-type"]
+    return ObjectRow(at, size, etag, False, kind, at, at)
+
+
+def test_a_late_change_of_the_type(device: Path) -> None:
+    """Two POSTs, of which only the first has a type, end alike in either order."""
+    ends = set()
+    for order in ([1, 2], [2, 1]):
+        root = device / f"{order[0]}"
+        root.mkdir()
+
+        async def scenario(node: Node, order: list[int] = order) -> None:
+            await node.ask("PUT", body=b"x", at=0, content_type="text/plain")
+            for at in order:
+                kind = {"content_type": "image/png"} if at == 1 else {}
+                answer = await node.ask("POST", at=at, x_object_meta_a=f"{at}", headers=kind | ONE)
+                assert answer.status == 202
+            got = await node.ask("GET")
+            told = node.containers.rows[-1][2]
+            assert told["x-content-type"] == "image/png"
+            assert told["x-meta-timestamp"] == "1700000002.00000"
+            ends.add((got.headers["content-type"], got.headers["x-object-meta-a"]))
+            assert (await node.ask("POST", at=0.5, content_type="a/b")).status == 409
+            assert (await node.ask("POST", at=1.5)).status == 409
+
+        serving(root, scenario)
+    assert ends == {("image/png", "2")}
 
 
 def test_t19_a_broken_file_of_that_name_is_replaced(device: Path) -> None:

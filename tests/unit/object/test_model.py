@@ -61,6 +61,8 @@ class ObjectStore(RuleBasedStateMachine):
     @rule(name=NAMES, at=MOMENTS, body=st.binary(max_size=20), colour=st.sampled_from("rgb"))
     def put(self, name: str, at: int, body: bytes, colour: str) -> None:
         model = self._models[name]
+        if model.data is not None and model.data[0] == at:
+            return  # test_durability.py has changes of one moment
         status = self._status("PUT", name, body, at=at, x_object_meta_colour=colour)
         if at <= model.changed:
             assert status == 409
@@ -71,6 +73,8 @@ class ObjectStore(RuleBasedStateMachine):
     @rule(name=NAMES, at=MOMENTS, colour=st.sampled_from("rgb"))
     def post(self, name: str, at: int, colour: str) -> None:
         model = self._models[name]
+        if at in model.posts:
+            return
         status = self._status("POST", name, at=at, x_object_meta_colour=colour)
         if model.data is None:
             assert status == 404
@@ -85,10 +89,10 @@ class ObjectStore(RuleBasedStateMachine):
         model = self._models[name]
         status = self._status("DELETE", name, at=at)
         if model.data is not None:
-            assert status == (204 if at > model.data[0] else 409)
+            assert status == (204 if at >= model.data[0] else 409)
         else:
             assert status == 404
-        if at > model.changed:
+        if at >= model.changed:
             model.data, model.deleted = None, at
 
     @precondition(lambda self: any(model.data for model in self._models.values()))
