@@ -1,10 +1,10 @@
 """Move what cannot be trusted out of the way, and remember why.  Blocking.
 
 The files are moved one by one, by name, and never the hash folder as a whole: an upload may be
-giving a good new file its name in that folder right now, and would go with it.  Older files go
-first and the winner after them, so that at no moment an older state is the object again; before
-that the quarantine's folder is made, by which a reader that finds no object learns that there was
-one.
+giving a good new file its name in that folder right now, and would go with it.  The quarantine's
+folder is made first, by which a reader that finds no object learns that there was one.  Then older
+files go, and the winner after them, so that at no moment an older state is the object again.  Each
+of the three steps is durable before the next, or a crash could undo one and keep the other.
 """
 
 import logging
@@ -12,11 +12,12 @@ import os
 from contextlib import suppress
 from typing import NoReturn
 
-from swiftish.object.disk import Disk
-from swiftish.object.errors import Corrupt
-from swiftish.object.filenames import FileName, parse
+from swiftish.object.disk import FOLDER_MODE, Disk
+from swiftish.object.errors import Corrupt, SyncFailed
+from swiftish.object.filenames import parse
 from swiftish.object.hashdir import judge
 from swiftish.object.paths import QUARANTINE, Location
+from swiftish.runtime.files import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +36,16 @@ def quarantine(disk: Disk, location: Location, reason: str, *, file: str | None 
             names = disk.files.listdir(path)
         except FileNotFoundError:
             names = []
-        except OSError:
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
             _move_folder(disk, location, reason)
         else:
             state = judge(names)
             winners = [f.text for f in (state.data, state.meta, state.content_type_meta) if f]
             if names and (file is None or file in winners):
                 _move_files(disk, location, names, reason)
-    except OSError as error:  # the disk is in trouble; what matters is that nothing is served
+    except (OSError, SyncFailed) as error:  # the disk is in trouble; but nothing is served
         log.exception("cannot quarantine", extra={"path": path, "reason": str(error)})
     else:
         log.error("quarantined", extra={"path": path, "reason": reason})
@@ -55,52 +58,52 @@ def is_lost(disk: Disk, location: Location) -> bool:
 
 
 def _move_files(disk: Disk, location: Location, names: list[str], reason: str) -> None:
-    source = disk.path(location.folder)
-    target = _make_target(disk, location)
-    _write_reason(disk, target, reason)
-    for name in sorted(names, key=_order):
-        with suppress(FileNotFoundError):
-            disk.files.rename(f"{source}/{name}", f"{target}/{name}")
-    disk.files.sync_folder(target)
-    disk.files.sync_folder(source)
+    source = location.folder
+    target = _make_target(disk, location, reason)
+    # Fixed-width timestamps come first in the names, so these are in the order of their age.
+    aged = sorted(name for name in names if (file := parse(name)) and file.kind != "meta")
+    for step in (aged[:-1], aged[-1:], set(names).difference(aged)):
+        for name in step:
+            with suppress(FileNotFoundError):
+                disk.files.rename(disk.path(f"{source}/{name}"), disk.path(f"{target}/{name}"))
+        if step:
+            disk.sync_folder(target)
+            disk.sync_folder(source)
     with suppress(OSError):  # not empty: something new has arrived
-        disk.files.rmdir(source)
+        disk.files.rmdir(disk.path(source))
 
 
 def _move_folder(disk: Disk, location: Location, reason: str) -> None:
     """The hash folder cannot even be listed, or is none: nothing can be written in it either."""
-    target = _make_target(disk, location)
-    _write_reason(disk, target, reason)
-    disk.files.rename(disk.path(location.folder), f"{target}/{location.digest}")
-    disk.files.sync_folder(target)
-    disk.files.sync_folder(disk.path(location.suffix_folder))
+    target = _make_target(disk, location, reason)
+    disk.files.rename(disk.path(location.folder), disk.path(f"{target}/{location.digest}"))
+    disk.sync_folder(target)
+    disk.sync_folder(location.suffix_folder)
 
 
-def _make_target(disk: Disk, location: Location) -> str:
+def _make_target(disk: Disk, location: Location, reason: str) -> str:
+    """A new folder in the quarantine, durable, with the reason in it."""
     disk.make_folder(QUARANTINE)
     disk.make_folder(location.quarantine_folder)
-    stem = disk.path(f"{location.quarantine_folder}/{location.digest}")
+    stem = f"{location.quarantine_folder}/{location.digest}"
     for count in range(COPIES_MAX):
         target = f"{stem}-{count}" if count else stem
         try:
-            disk.files.mkdir(target, 0o755)
+            disk.files.mkdir(disk.path(target), FOLDER_MODE)
         except FileExistsError:
             continue
+        _write_reason(disk, target, reason)
+        for folder in (target, location.quarantine_folder, QUARANTINE, ""):
+            disk.sync_folder(folder)
         return target
     raise FileExistsError(f"{stem} has been quarantined {COPIES_MAX} times")
 
 
 def _write_reason(disk: Disk, target: str, reason: str) -> None:
-    descriptor = disk.files.open(f"{target}/{REASON}", os.O_WRONLY | os.O_CREAT, 0o644)
+    path = disk.path(f"{target}/{REASON}")
+    descriptor = disk.files.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
     try:
         disk.files.write_all(descriptor, [f"{reason}\n".encode("utf-8", "replace")])
+        disk.sync(descriptor)
     finally:
         disk.files.close(descriptor)
-
-
-def _order(name: str) -> tuple[int, str]:
-    """Data and tombstones from old to new, then `.meta`, then what is not ours."""
-    file: FileName | None = parse(name)
-    if file is None:
-        return 2, name
-    return (1 if file.kind == "meta" else 0), name

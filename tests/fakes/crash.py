@@ -54,6 +54,7 @@ class CrashFiles(Files):
         self.steps = 0
         self.watch: Callable[[], None] = _nothing  # called after every step
         self._open: dict[int, Inode | Folder] = {}
+        self._kept: set[str] = set()
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401
         real = super().__getattribute__(name)
@@ -64,6 +65,8 @@ class CrashFiles(Files):
         def call(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
             if name == "open" and arguments[0] == "." and not self._tmpfile:
                 raise OSError(errno.EOPNOTSUPP, "files must have names here")
+            if name == "unlink" and arguments[0] in self._kept:
+                raise OSError(errno.EIO, "it stays")
             result = real(*arguments, **options)
             model(self, result, *arguments, **options)
             self.steps += 1
@@ -71,6 +74,18 @@ class CrashFiles(Files):
             return result
 
         return call
+
+    def keep(self, path: str) -> None:
+        """From now on the file called so cannot be removed."""
+        self._kept.add(path.rpartition("/")[2])
+
+    def write_behind_its_back(self, path: str, data: bytes) -> None:
+        """The disk changes a file's bytes by itself."""
+        folder, name = self._place(path)
+        inode = folder.entry(name)
+        assert isinstance(inode, Inode)
+        inode.data, inode.safe = data, (data, inode.safe[1])
+        Path(path).write_bytes(data)
 
     def _place(self, path: str, dir_fd: int | None = None) -> tuple[Folder, str]:
         """The folder that an entry is in, and the entry's name."""

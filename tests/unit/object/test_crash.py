@@ -16,6 +16,7 @@ from tests.fakes.object_node import Node, serving
 
 Seen = tuple[int, bytes, str | None]
 GONE: Seen = (404, b"", None)
+LOST: Seen = (503, b"", None)
 LARGE = bytes(range(256)) * (BLOCK_BYTES // 256) + b"tail"
 
 
@@ -50,7 +51,8 @@ class Checker:
         self._files.watch = watch
 
     async def _check(self, node: Node) -> None:
-        assert await look(node) in self.legal
+        seen = await look(node)
+        assert seen in self.legal, (seen, node.names(), node.quarantined())
         later = await node.ask("PUT", body=b"later", at=1000)
         assert later.status == 201, "whatever is left must not be in the way"
         assert (await node.ask("GET")).body == b"later"
@@ -95,3 +97,27 @@ def test_t1_t2_t3_no_crash_loses_what_was_acknowledged(
 
     serving(root, scenario, files=files, settings=ObjectSettings(sync_every_bytes=BLOCK_BYTES))
     assert checker.crashes > 200
+
+
+def test_t49_no_crash_undoes_a_quarantine(device: Path, seed: int) -> None:
+    """The bad version goes, and whenever the power fails an older one that was still lying about
+    does not come back (I2, I3), nor is it forgotten that there was one."""
+    root = device / "live"
+    root.mkdir()
+    files = CrashFiles(root / "sda", tmpfile=True)
+    checker = Checker(device, files, seed)
+    checker.legal = [LOST]
+
+    async def scenario(node: Node) -> None:
+        await node.ask("PUT", body=b"old", at=1)
+        old, new = node.folder() / "1700000001.00000.data", node.folder() / "1700000002.00000.data"
+        files.keep(str(old))
+        await node.ask("PUT", body=b"new", at=2)
+        assert node.names() == ["+1.data", "+2.data"]
+        files.write_behind_its_back(str(new), b"NEW")
+        files.watch = checker.crash
+        assert await look(node) == LOST
+        files.watch = nothing
+
+    serving(root, scenario, files=files)
+    assert checker.crashes > 30

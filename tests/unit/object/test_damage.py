@@ -253,6 +253,21 @@ def test_a_disk_that_cannot_even_quarantine(device: Path) -> None:
     serving(device, scenario, files=files)
 
 
+def test_a_folder_is_not_put_away_because_descriptors_are_short(device: Path) -> None:
+    """It may hold a newer object, whose upload is just being acknowledged."""
+    files = FaultyFiles()
+
+    async def scenario(node: Node) -> None:
+        await node.ask("PUT", body=b"data", at=1)
+        flip(only_file(node), 0)
+        files.fault = fail_at(1, errno.EMFILE, names=frozenset({"listdir"}))
+        assert (await node.ask("GET")).status == 503
+        assert node.names() == ["+1.data"]
+        await is_never_served(node)
+
+    serving(device, scenario, files=files)
+
+
 def test_a_newer_object_is_not_put_away_with_a_bad_old_one(device: Path) -> None:
     """Whoever still reads the old file finds it bad; the new one is none of its business."""
 
