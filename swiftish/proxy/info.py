@@ -2,10 +2,11 @@
 
 Within one client request an info is asked for once (ProxyContext.infos).  Between requests it is
 remembered in the Cache for a minute, and that there is none for a tenth of it.  Whoever changes
-an account or a container drops it before and after, so that its next reader sees the change.
+an account or a container does so inside `changing`, so that its next reader sees the change.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import lru_cache
 
 import msgpack
@@ -70,8 +71,19 @@ class CachedInfos:
         context.infos[target] = info
         return info
 
-    async def drop(self, context: ProxyContext, target: Target) -> None:
-        """Forget what is known of an account or a container: it is about to change, or has."""
+    @asynccontextmanager
+    async def changing(self, context: ProxyContext, target: Target) -> AsyncIterator[None]:
+        """Around a change of an account or a container: forget what is known before and after.
+
+        After it in any case: a client that leaves takes nothing back that nodes have been told.
+        """
+        await self._drop(context, target)
+        try:
+            yield
+        finally:
+            await self._drop(context, target)
+
+    async def _drop(self, context: ProxyContext, target: Target) -> None:
         context.infos.pop(target, None)
         await self._cache.drop(_key(target))
 

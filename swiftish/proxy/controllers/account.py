@@ -42,10 +42,10 @@ class AccountController:
             newest=wants_newest(request),
         )
         status = status_of_account(response)
-        if status == 404 and self._backend.settings.account_autocreate:
-            return self._unused(request)
         if not response.ok:
             await response.body.aclose()
+            if status == 404 and self._backend.settings.account_autocreate:
+                return self._unused(request)
             return status_page(status)
         headers = without_owner_headers(
             told_headers("account", response.headers), owner=answer.owner
@@ -55,20 +55,18 @@ class AccountController:
     async def post(self, request: Request, target: Target) -> Response:
         """Change metadata; makes the account if it has never been used."""
         headers = await self._checked_headers(request, target)
-        context = context_of(request)
-        await self._infos.drop(context, Target(target.account))
-        response = await self._send(request, target, "POST", headers)
+        response = await self._change(request, target, "POST", headers)
         if response.status == 404 and self._backend.settings.account_autocreate:
             await self.create(request, target)
-            response = await self._send(request, target, "POST", headers)
-        await self._infos.drop(context, Target(target.account))
+            response = await self._change(request, target, "POST", headers)
         return change_answer(response, status=status_of_account(response))
 
     async def put(self, request: Request, target: Target) -> Response:
         """Make an account: 201, or 202 when there is one."""
         headers = await self._checked_headers(request, target)
         self._need_management()
-        return await self._manage(request, target, "PUT", headers)
+        response = await self._change(request, target, "PUT", headers)
+        return change_answer(response, status=status_of_account(response))
 
     async def delete(self, request: Request, target: Target) -> Response:
         """Mark an account as deleted.  A query is a mistake: nothing is deleted (400)."""
@@ -76,29 +74,16 @@ class AccountController:
         if request.query:
             raise Refusal(400, "A DELETE of an account takes no query parameters.")
         self._need_management()
-        return await self._manage(request, target, "DELETE", {})
+        response = await self._change(request, target, "DELETE", {})
+        return change_answer(response, status=status_of_account(response))
 
     async def create(self, request: Request, target: Target) -> bool:
         """Make the account of a request that needs one; whether it is there now."""
-        target = Target(target.account)
-        context = context_of(request)
-        await self._infos.drop(context, target)
-        response = await self._send(request, target, "PUT", {})
-        await self._infos.drop(context, target)
-        return response.ok
+        return (await self._change(request, target, "PUT", {})).ok
 
     def _need_management(self) -> None:
         if not self._backend.settings.allow_account_management:
             raise Refusal(405, headers={"allow": "GET, POST, HEAD, OPTIONS"})
-
-    async def _manage(
-        self, request: Request, target: Target, method: str, headers: dict[str, str]
-    ) -> Response:
-        context = context_of(request)
-        await self._infos.drop(context, target)
-        response = await self._send(request, target, method, headers)
-        await self._infos.drop(context, target)
-        return change_answer(response, status=status_of_account(response))
 
     async def _checked_headers(self, request: Request, target: Target) -> dict[str, str]:
         answer = await authorize(context_of(request), request, target, acl=None)
@@ -109,17 +94,18 @@ class AccountController:
     def _check_name(self, target: Target) -> None:
         check_length("Account", target.account, self._backend.limits.max_account_name_length)
 
-    async def _send(
+    async def _change(
         self, request: Request, target: Target, method: str, headers: dict[str, str]
     ) -> Response:
         place = self._backend.account(target)
         sent = {**headers, **self._backend.change_headers(request)}
-        return await self._backend.fanout.send(
-            place,
-            [request.sub(method, "", source="proxy", headers=sent)] * len(place.primaries),
-            self._backend.nodes.for_write(place),
-            needed=place.quorum,
-        )
+        async with self._infos.changing(context_of(request), Target(target.account)):
+            return await self._backend.fanout.send(
+                place,
+                [request.sub(method, "", source="proxy", headers=sent)] * len(place.primaries),
+                self._backend.nodes.for_write(place),
+                needed=place.quorum,
+            )
 
     def _unused(self, request: Request) -> Response:
         """What an account looks like that nobody has used yet."""

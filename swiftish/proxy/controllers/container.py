@@ -112,18 +112,16 @@ class ContainerController:
                 accounts=account.primaries,
                 containers=len(place.primaries),
             )
-        context = context_of(request)
-        await self._infos.drop(context, target)
-        response = await self._backend.fanout.send(
-            place,
-            [
-                request.sub(method, "", source="proxy", headers={**common, **update})
-                for update in updates
-            ],
-            self._backend.nodes.for_write(place),
-            needed=place.quorum,
-        )
-        await self._infos.drop(context, target)
+        async with self._infos.changing(context_of(request), target):
+            response = await self._backend.fanout.send(
+                place,
+                [
+                    request.sub(method, "", source="proxy", headers={**common, **update})
+                    for update in updates
+                ],
+                self._backend.nodes.for_write(place),
+                needed=place.quorum,
+            )
         if method == "DELETE" and response.status == 202:
             return status_page(404)  # no replica had it
         return change_answer(response)

@@ -311,6 +311,44 @@ def test_a_container_keeps_its_policy() -> None:
     run(main())
 
 
+def test_a_change_whose_client_leaves_is_seen_by_the_next_reader() -> None:
+    """The nodes were told, and what somebody read meanwhile must not outlive the change."""
+
+    async def read_acl(proxy: Proxy) -> str | None:
+        asking = Request(method="HEAD", path="/v1/a/c", context=ProxyContext())
+        return (await proxy.infos.container(asking, "a", "c")).read_acl
+
+    async def main() -> None:
+        proxy = await with_object()
+        told = asyncio.Event()
+        # Another machine's proxy: what it does, our cache does not hear of.
+        other = CachedInfos(proxy.backend, MemoryCache(proxy.clock))
+        accounts = AccountController(proxy.backend, other)
+        behind = ContainerController(proxy.backend, other, accounts)
+
+        async def change() -> None:
+            request = Request(
+                method="POST",
+                path="/v1/a/c",
+                headers={"x-container-read": "bob"},
+                context=ProxyContext(),
+            )
+            async with proxy.infos.changing(ProxyContext(), Target("a", "c")):
+                assert await read_acl(proxy) is None
+                assert (await behind.post(request, Target("a", "c"))).ok
+                told.set()
+                await asyncio.Event().wait()
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(change())
+            await told.wait()
+            assert await read_acl(proxy) is None
+            task.cancel()
+        assert await read_acl(proxy) == "bob"
+
+    run(main())
+
+
 def test_acls_are_cleaned() -> None:
     """What is stored is the clean form; nonsense is refused."""
 
