@@ -32,20 +32,12 @@ class Background:
         return len(self._tasks)
 
     async def aclose(self, *, timeout_s: float) -> None:
-        """Wait for all tasks, then cancel those that are left."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
+        """Wait for all tasks, also those that they start; then cancel what is left."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while self._tasks and (left_s := deadline - loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left_s)
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
             await asyncio.wait(self._tasks)
-
-
-async def shielded(work: Coroutine[Any, Any, Any], *, timeout_s: float) -> None:
-    """Clean up to the end, also when the caller is being cancelled, but not for ever."""
-    task = asyncio.get_running_loop().create_task(work)
-    try:
-        async with asyncio.timeout(timeout_s):
-            await asyncio.shield(task)
-    except TimeoutError:
-        task.cancel()
