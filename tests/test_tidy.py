@@ -66,8 +66,8 @@ BANNED_CALLS = {
     "time.time_ns": ("the Clock", "runtime/clock.py"),
     "datetime.now": ("the Clock", "runtime/clock.py"),
     "datetime.utcnow": ("the Clock", "runtime/clock.py"),
-    "asyncio.create_task": ("a TaskGroup, or runtime.tasks.supervise", "runtime/tasks.py"),
-    "asyncio.ensure_future": ("a TaskGroup, or runtime.tasks.supervise", "runtime/tasks.py"),
+    "asyncio.create_task": ("a TaskGroup, or runtime.tasks.Background", "runtime/tasks.py"),
+    "asyncio.ensure_future": ("a TaskGroup, or runtime.tasks.Background", "runtime/tasks.py"),
     "asyncio.gather": ("a TaskGroup", ""),
     "asyncio.wait_for": ("asyncio.timeout", ""),
     "asyncio.to_thread": ("the device's threads, runtime/threads.py", "runtime/threads.py"),
@@ -82,7 +82,6 @@ BROAD_EXCEPT = {
     "http/errors.py": "Bugs: an unexpected exception becomes one logged 500",
     "runtime/environment.py": "group commit: what work raises goes to whoever asked for it",
     "runtime/process.py": "a forked process must not unwind into its parent's code",
-    "runtime/tasks.py": "supervise: a daemon's exception is logged, and the daemon started again",
     "runtime/worker.py": "an exception costs that unit of work, is counted, and backs off",
 }
 

@@ -45,79 +45,23 @@ async def read_all(body: Body, *, size_max: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-class _Wrapped(Body):
-    """A body around one other."""
-
-    def __init__(self, source: Body) -> None:
-        self._source = source
-        self.length = source.length
-
-    async def aclose(self) -> None:
-        await self._source.aclose()
-
-
-class Limited(_Wrapped):
-    """`source`, or TooLong once it has given more than `size_max` bytes."""
-
-    def __init__(self, source: Body, *, size_max: int) -> None:
-        super().__init__(source)
-        self._size_max = size_max
-        self._left = size_max
-
-    async def read(self) -> bytes:
-        piece = await self._source.read()
-        self._left -= len(piece)
-        if self._left < 0:
-            raise TooLong(self._size_max)
-        return piece
-
-
-class Counted(_Wrapped):
-    """`source`, with the number of bytes read so far in `count`; `ended` once it has said b""."""
-
-    def __init__(self, source: Body) -> None:
-        super().__init__(source)
-        self.count = 0
-        self.ended = False
-
-    async def read(self) -> bytes:
-        piece = await self._source.read()
-        if piece:
-            self.count += len(piece)
-        else:
-            self.ended = True
-        return piece
-
-
-class Mapped(_Wrapped):
-    """Each piece of `source`, transformed into one of the same length (never called with b"")."""
-
-    def __init__(self, source: Body, transform: Callable[[bytes], bytes]) -> None:
-        super().__init__(source)
-        self._transform = transform
-
-    async def read(self) -> bytes:
-        piece = await self._source.read()
-        if not piece:
-            return piece
-        mapped = self._transform(piece)
-        assert len(mapped) == len(piece)
-        return mapped
-
-
-class Prefixed(_Wrapped):
+class Prefixed(Body):
     """`source` once more from its beginning: `first` is what has been read from it already.
 
     A body's `length` counts all of its bytes, read or not, so it stays that of `source`.
     """
 
     def __init__(self, first: bytes | Sequence[bytes], source: Body) -> None:
-        super().__init__(source)
         pieces = [first] if isinstance(first, bytes) else first
         self._first = deque(piece for piece in pieces if piece)
+        self._source = source
+        self.length = source.length
 
     async def read(self) -> bytes:
         return self._first.popleft() if self._first else await self._source.read()
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
 
 
 class Joined(Body):

@@ -14,6 +14,7 @@ from swiftish.http.bodies import Joined
 from swiftish.http.bodies import Opener as PartOpener
 from swiftish.http.message import Body, Bytes, Response
 from swiftish.http.replies import status_page
+from swiftish.http.response_head import one_line
 
 # Opens the bytes from the first to the last, both included; the body has just these bytes.
 Opener: TypeAlias = Callable[[int, int], Awaitable[Body]]
@@ -70,7 +71,7 @@ class Multipart(Joined):
         between = ""
         for first, last in spans:
             head = (
-                f"{between}--{boundary}\r\nContent-Type: {_one_line(content_type)}\r\n"
+                f"{between}--{boundary}\r\nContent-Type: {one_line(content_type)}\r\n"
                 f"Content-Range: bytes {first}-{last}/{length}\r\n\r\n"
             ).encode("utf-8", "surrogateescape")
             openers += [partial(_in_memory, head), partial(opener, first, last)]
@@ -83,7 +84,3 @@ class Multipart(Joined):
 
 async def _in_memory(data: bytes) -> Body:
     return Bytes(data)
-
-
-def _one_line(value: str) -> str:
-    return value.replace("\r", " ").replace("\n", " ").replace("\0", " ")

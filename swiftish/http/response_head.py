@@ -53,7 +53,7 @@ def response_head(
     # Three looks at the whole instead of three at each value.
     ends = len(lines) + 3
     if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
-        text = "\r\n".join([*map(_one_line, lines[:-1]), lines[-1]])
+        text = "\r\n".join([*map(one_line, lines[:-1]), lines[-1]])
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # half a surrogate pair: out of somebody's JSON
@@ -81,5 +81,6 @@ def _spell(name: str) -> str:
     return spelled
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """`text` without what could end a line of a head."""
     return text.replace("\r", " ").replace("\n", " ").replace("\0", " ")

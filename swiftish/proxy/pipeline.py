@@ -1,5 +1,6 @@
 """The middleware in their order, outermost first, with a reason on every line.
 
+Around them all the server puts Bugs: whatever breaks further in is one logged 500.
 Settings switch middleware on and off; they never order them.
 """
 
@@ -7,7 +8,7 @@ from functools import partial
 
 from swiftish.domain.limits import Limits
 from swiftish.domain.policy import PolicySet
-from swiftish.http.errors import Bugs, Refusals
+from swiftish.http.errors import Refusals
 from swiftish.http.health import HealthCheck
 from swiftish.http.message import Handler, Middleware, pipeline
 from swiftish.proxy.cache import Cache
@@ -58,7 +59,6 @@ def public_pipeline(
         auth = [partial(Tempauth, settings=tempauth, infos=infos, cache=cache, clock=clock)]
     return pipeline(
         router,
-        Bugs,  # outermost: whatever breaks further in is one logged 500
         HealthCheck,  # outside all that could refuse or need a node: the process is up or it is not
         Gatekeeper,  # outside all that reads headers: everything inside may trust them
         info,  # outside auth: everybody may ask what the cluster can do

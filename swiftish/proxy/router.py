@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
-from swiftish.domain.names import BadPath, Target, parse_target
+from swiftish.domain.names import Target, parse_target
 from swiftish.http.message import Request, Response
 from swiftish.http.replies import Refusal, empty
 from swiftish.proxy.controllers.account import AccountController
@@ -16,7 +16,7 @@ Verb: TypeAlias = Callable[[Request, Target], Awaitable[Response]]
 
 
 class Router:
-    """A Handler.  Raises Refusal: 400, 404, 412 for a path that names nothing, 405."""
+    """A Handler.  Raises BadPath for a path that names nothing, and Refusal 405."""
 
     def __init__(
         self,
@@ -50,10 +50,7 @@ class Router:
         }
 
     async def __call__(self, request: Request) -> Response:
-        try:
-            target = parse_target(request.path)
-        except BadPath as error:
-            raise Refusal(error.status, error.text) from None
+        target = parse_target(request.path)
         verbs, extra = self._verbs(target)
         verb = verbs.get(request.method)
         if verb is None:

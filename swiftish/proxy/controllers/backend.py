@@ -9,11 +9,11 @@ from swiftish.cluster.nodes import Nodes, Place, place_of
 from swiftish.cluster.uploader import Uploader
 from swiftish.domain.hashing import HashPath
 from swiftish.domain.limits import Limits
+from swiftish.domain.listing import TRUE_WORDS
 from swiftish.domain.names import Target
 from swiftish.domain.policy import Policy, PolicySet
 from swiftish.http.message import Request
 from swiftish.http.replies import Refusal
-from swiftish.proxy.controllers.small_changes import TRUE_WORDS
 from swiftish.proxy.settings import ProxySettings
 from swiftish.ring.ring import Ring
 from swiftish.runtime.clock import Clock

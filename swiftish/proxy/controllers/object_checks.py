@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from swiftish.domain.limits import Limits
+from swiftish.domain.listing import TRUE_WORDS
 from swiftish.domain.metadata_check import BadMetadata, check_metadata
 from swiftish.domain.mime import guess_content_type
 from swiftish.domain.names import is_utf8
 from swiftish.http.replies import Refusal
-from swiftish.proxy.controllers.small_changes import TRUE_WORDS
 
 DELETE_AT_MAX = 9_999_999_999
 

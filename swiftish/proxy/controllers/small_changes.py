@@ -13,7 +13,6 @@ from swiftish.http.message import Response
 from swiftish.http.replies import Refusal, empty, status_page
 
 HTML = "text/html; charset=UTF-8"
-TRUE_WORDS = frozenset({"true", "1", "yes", "on", "t", "y"})
 
 
 def checked_headers(

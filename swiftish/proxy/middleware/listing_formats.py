@@ -15,7 +15,8 @@ import orjson
 from swiftish.domain.accept import BadAccept, best_match
 from swiftish.domain.limits import MiB
 from swiftish.domain.names import API_VERSIONS, is_utf8
-from swiftish.http.message import Body, Bytes, Handler, Request, Response
+from swiftish.http.bodies import read_all
+from swiftish.http.message import Bytes, Handler, Request, Response
 from swiftish.http.replies import Refusal
 
 TEXT, JSON = "text/plain", "application/json"
@@ -56,7 +57,9 @@ class ListingFormats:
             return response.replace(headers=headers, length=0)
         if content_type == JSON:
             return response.replace(headers=headers)
-        rows: _Rows = orjson.loads(await _whole(response.body))
+        async with response:
+            listing = await read_all(response.body, size_max=LISTING_BYTES_MAX)
+        rows: _Rows = orjson.loads(listing)
         if content_type != TEXT:
             body = _xml(names, rows)
         elif rows:
@@ -97,21 +100,6 @@ def _listed_names(path: str) -> Sequence[str] | None:
     if len(parts) == 5 and (parts[4] or not parts[3]):
         return None
     return [part for part in parts[2:] if part]
-
-
-async def _whole(body: Body) -> bytes:
-    if isinstance(body, Bytes):
-        return body.take()
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        while piece := await body.read():
-            size += len(piece)
-            assert size <= LISTING_BYTES_MAX, "a listing is a page"
-            pieces.append(piece)
-    finally:
-        await body.aclose()
-    return b"".join(pieces)
 
 
 # ---- XML -------------------------------------------------------------------------------------
