@@ -70,7 +70,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     port = sockets[0].getsockname()[1]
     node = open_node(data, above(), source=config, users=users)
     configure(early.log_level)
-    cache_path = fresh_cache_path(data) if len(sockets) > 1 else None
+    cache_path = fresh_cache_path(data)
 
     def children() -> list[Child]:
         current = open_node(data, above(), source=config, users=users)
@@ -87,8 +87,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     try:
         return Supervisor(children, on_ready, sockets, drain_timeout_s=early.drain_timeout_s).run()
     finally:
-        if cache_path is not None:
-            shutil.rmtree(cache_path.parent, ignore_errors=True)
+        shutil.rmtree(cache_path.parent, ignore_errors=True)
         os.close(held)
 
 

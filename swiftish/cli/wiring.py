@@ -19,7 +19,6 @@ from swiftish.http.message import Handler
 from swiftish.http.server import HttpServer
 from swiftish.object.app import ObjectService
 from swiftish.proxy.app import ProxyService
-from swiftish.proxy.cache import Cache, MemoryCache
 from swiftish.proxy.request import ProxyContext
 from swiftish.proxy.shared_cache import TABLES, SharedCache
 from swiftish.runtime.clock import SystemClock
@@ -103,18 +102,12 @@ def storage_services(node: Node) -> Services:
     )
 
 
-def proxy_child(node: Node, sock: socket.socket, *, cache_path: Path | None) -> Child:
-    """A process that serves clients; `cache_path` is what several of them share."""
+def proxy_child(node: Node, sock: socket.socket, *, cache_path: Path) -> Child:
+    """A process that serves clients; `cache_path` is what they share, and who comes after them."""
 
     async def serve(life: Life) -> None:
         services = storage_services(node)
-        shared = None
-        cache: Cache = MemoryCache(services.clock)
-        if cache_path is not None:
-            shared = Environment(
-                cache_path, names=TABLES, map_size_bytes=CACHE_MAP_BYTES, sync=False
-            )
-            cache = SharedCache(shared, services.clock)
+        shared = Environment(cache_path, names=TABLES, map_size_bytes=CACHE_MAP_BYTES, sync=False)
         proxy = ProxyService(
             settings=node.settings.proxy,
             limits=node.settings.limits,
@@ -124,7 +117,7 @@ def proxy_child(node: Node, sock: socket.socket, *, cache_path: Path | None) -> 
             container_ring=node.rings.container,
             object_rings=node.rings.objects,
             transport=services.transport,
-            cache=cache,
+            cache=SharedCache(shared, services.clock),
             clock=services.clock,
             background=services.background,
             tempauth=node.settings.auth.tempauth,
@@ -144,8 +137,7 @@ def proxy_child(node: Node, sock: socket.socket, *, cache_path: Path | None) -> 
         await server.drain(timeout_s)
         await services.aclose(timeout_s=timeout_s)
         proxy.close()
-        if shared is not None:
-            shared.close()
+        shared.close()
 
     return serve
 

@@ -10,9 +10,10 @@ from random import Random
 import pytest
 
 from swiftish.domain.limits import KiB, MiB
-from swiftish.proxy.cache import Cache, MemoryCache
+from swiftish.proxy.cache import Cache
 from swiftish.proxy.shared_cache import TABLES, VALUE_BYTES_MAX, SharedCache
 from swiftish.runtime.environment import Environment
+from tests.fakes.cache import MemoryCache
 from tests.fakes.clock import FakeClock
 
 MakeCache = Callable[[int], Cache]

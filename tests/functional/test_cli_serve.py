@@ -355,6 +355,23 @@ def test_a_worker_that_dies_is_replaced(data: Path) -> None:
         assert server.pids()[0] == parent
 
 
+def test_sighup_takes_no_token_away(data: Path) -> None:
+    """Who was signed in before the processes were replaced is so afterwards, also with one."""
+    with small(data, users=("a:b:c:.admin",)) as server:
+        account = Account.sign_in(server.auth_url, "a:b", "c")
+        account.put_container("c")
+        before = set(server.pids())
+        server.process.send_signal(signal.SIGHUP)
+
+        def replaced() -> bool:
+            return before & set(server.pids()) == {server.process.pid}
+
+        until(replaced, what="other processes serve")
+        account.close()
+        assert account.names() == ["c"]
+        account.close()
+
+
 def test_sigint_ends_it_too(data: Path) -> None:
     """Control-C is a normal end."""
     server = small(data).start()

@@ -21,10 +21,10 @@ from swiftish.domain.limits import KiB, Limits
 from swiftish.domain.policy import Policy, PolicySet
 from swiftish.http.message import Body, Bytes, Request
 from swiftish.proxy.app import ProxyService
-from swiftish.proxy.cache import MemoryCache
 from swiftish.proxy.request import ProxyContext
 from swiftish.proxy.settings import ProxySettings
 from swiftish.runtime.tasks import Background
+from tests.fakes.cache import MemoryCache
 from tests.fakes.clock import LoopClock
 from tests.fakes.loop import simulate
 from tests.fakes.nodes import FakeCluster, Faults

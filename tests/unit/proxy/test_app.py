@@ -12,11 +12,11 @@ from swiftish.domain.policy import Policy, PolicySet
 from swiftish.http.bodies import read_all
 from swiftish.http.message import Bytes, Request
 from swiftish.proxy.app import ProxyService
-from swiftish.proxy.cache import MemoryCache
 from swiftish.proxy.middleware.tempauth import TempauthSettings, UserSettings
 from swiftish.proxy.request import ProxyContext
 from swiftish.proxy.settings import ProxySettings
 from swiftish.runtime.tasks import Background
+from tests.fakes.cache import MemoryCache
 from tests.fakes.clock import FakeClock
 from tests.fakes.loop import simulate
 from tests.fakes.nodes import FakeCluster

@@ -24,7 +24,6 @@ from swiftish.http.bodies import read_all
 from swiftish.http.errors import Refusals
 from swiftish.http.message import Body, Bytes, Request, Response
 from swiftish.proxy.authorize import Answer, Verdict
-from swiftish.proxy.cache import MemoryCache
 from swiftish.proxy.controllers.account import AccountController
 from swiftish.proxy.controllers.backend import Backend
 from swiftish.proxy.controllers.container import ContainerController
@@ -37,6 +36,7 @@ from swiftish.proxy.router import Router
 from swiftish.proxy.settings import ProxySettings
 from swiftish.runtime.tasks import Background
 from swiftish.runtime.threads import DeviceThreads
+from tests.fakes.cache import MemoryCache
 from tests.fakes.clock import FakeClock
 from tests.fakes.loop import simulate
 from tests.fakes.nodes import FakeCluster, Faults

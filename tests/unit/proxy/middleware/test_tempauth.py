@@ -12,11 +12,11 @@ import pytest
 from swiftish.domain.names import Target
 from swiftish.http.message import Context, Request, Response
 from swiftish.proxy.authorize import Answer, Verdict
-from swiftish.proxy.cache import MemoryCache
 from swiftish.proxy.infos import AccountInfo
 from swiftish.proxy.middleware.tempauth import Tempauth, TempauthSettings, UserSettings
 from swiftish.proxy.request import context_of
 from swiftish.runtime.settings import build
+from tests.fakes.cache import MemoryCache
 from tests.fakes.clock import FakeClock
 from tests.fakes.inner_app import InnerApp, KnownInfos, client_request
 
