@@ -58,7 +58,7 @@ def parse_target(path: str) -> Target:
     """Split a client's decoded path `/v1/account[/container[/object]]` (reference 2.2, step 5).
 
     Raises BadPath 412 when there is no account, the text is not UTF-8 or holds a NUL;
-    400 for an unknown version; 404 for an empty account or container before a name.
+    400 for an unknown version; 404 for an empty account or container before another slash.
     """
     if not is_utf8(path) or RESERVED in path:
         raise BadPath(412, "Invalid UTF8 or contains NULL")
@@ -66,11 +66,11 @@ def parse_target(path: str) -> Target:
     if parts[0] or len(parts) < 2 or not parts[1]:
         raise BadPath(404, "The resource could not be found.")
     version, *names = parts[1:]
-    if not any(names):
-        raise BadPath(412, "Bad URL")
-    account, container, obj = [*names, "", ""][:3]
-    if (container and not account) or (obj and not container):
+    if not all(names[:-1]):
         raise BadPath(404, "The resource could not be found.")
+    account, container, obj = [*names, "", "", ""][:3]
+    if not account:
+        raise BadPath(412, "Bad URL")
     if version not in API_VERSIONS:
         raise BadPath(400, f"Unknown API version: use one of {', '.join(API_VERSIONS)}.")
     return Target(account, container or None, obj or None)

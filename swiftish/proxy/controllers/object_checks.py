@@ -69,7 +69,7 @@ def delete_at(headers: Mapping[str, str], now: float) -> str | None:
     after = headers.get("x-delete-after")
     if after is not None:
         name, seconds = "X-Delete-After", int(now) + _whole_number("X-Delete-After", after)
-    elif (at := headers.get("x-delete-at")) is not None and at != "":
+    elif (at := headers.get("x-delete-at")) is not None:
         name, seconds = "X-Delete-At", _whole_number("X-Delete-At", at)
     else:
         return None

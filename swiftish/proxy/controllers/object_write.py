@@ -29,7 +29,8 @@ class ObjectWrite:
 
     async def put(self, request: Request, target: Target) -> Response:
         """201, or 202 when a newer object is there already."""
-        if request.headers.get("if-none-match", "*").strip() != "*":
+        tags = request.headers.get("if-none-match", "*")
+        if tags != "*" and "*" not in (tag.strip() for tag in tags.split(",")):
             raise Refusal(400, "If-None-Match only supports *")
         info = await self._infos.container(request, target.account, target.container or "")
         if info.status >= 500:
@@ -92,6 +93,8 @@ class ObjectWrite:
         vanishes = delete_at(sent, self._backend.clock.now())
         headers = kept_headers("object", "PUT", sent)
         headers["content-type"] = kind
+        if "if-none-match" in headers:
+            headers["if-none-match"] = "*"  # whatever else the list has
         headers.pop("x-delete-at", None)
         if vanishes is not None:
             headers["x-delete-at"] = vanishes

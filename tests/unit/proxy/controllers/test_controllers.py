@@ -460,9 +460,11 @@ def test_the_life_of_an_object() -> None:
     [
         ({"if-none-match": "abc"}, 400),
         ({"if-none-match": "*"}, 412),
+        ({"if-none-match": '"abc", *'}, 412),
         ({"etag": "0" * 32}, 422),
         ({"etag": '"781e5e245d69b566979b86e28d23f2c7"'}, 201),
         ({"x-delete-at": "x"}, 400),
+        ({"x-delete-at": ""}, 400),
         ({"x-delete-at": "5"}, 400),
         ({"x-delete-at": "99999999999999"}, 201),
         ({"x-delete-after": "-1"}, 400),
