@@ -21,6 +21,7 @@ from swiftish.runtime.environment import (
     Reader,
     Writer,
 )
+from swiftish.runtime.errnos import EXHAUSTED
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,8 @@ def refusal(error: Exception, device: LocalDevice) -> Refusal:
     match error:
         case EnvironmentBusy():
             return Refusal(503, f"device {device.name} is too busy")
+        case OSError() if error.errno in EXHAUSTED:
+            return Refusal(503, str(error.strerror))
         case EnvironmentFull():
             log.error("environment full", extra={"device": device.name, "reason": str(error)})
             return Refusal(507, f"device {device.name} is full")

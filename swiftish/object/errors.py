@@ -8,9 +8,6 @@ import errno
 from swiftish.domain.timestamp import Timestamp
 from swiftish.http.message import DamagedBody
 
-# The process has run out of something, or lost a race too often: the device has no part in it.
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
-
 
 class ObjectError(Exception):
     """Any of these; object/refusals.py says what the client is told."""

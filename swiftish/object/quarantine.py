@@ -17,7 +17,7 @@ from swiftish.object.errors import Corrupt, SyncFailed
 from swiftish.object.filenames import parse
 from swiftish.object.hashdir import judge
 from swiftish.object.paths import QUARANTINE, Location
-from swiftish.runtime.files import UNREADABLE
+from swiftish.runtime.errnos import UNREADABLE
 
 log = logging.getLogger(__name__)
 

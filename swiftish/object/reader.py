@@ -20,7 +20,7 @@ from swiftish.object.hashdir import NOTHING, State, judge
 from swiftish.object.metadata import HEAD_BYTES, Metadata, bytes_in_file, decode, parts_of
 from swiftish.object.paths import Location
 from swiftish.object.quarantine import is_lost, quarantine
-from swiftish.runtime.files import UNREADABLE
+from swiftish.runtime.errnos import UNREADABLE
 
 ATTRIBUTE = "user.swiftish"
 

@@ -5,7 +5,6 @@ Pure.
 
 from swiftish.http.replies import Refusal
 from swiftish.object.errors import (
-    EXHAUSTED,
     BelowReserve,
     Conflict,
     Corrupt,
@@ -16,6 +15,7 @@ from swiftish.object.errors import (
     SyncFailed,
     WrongDeleteAt,
 )
+from swiftish.runtime.errnos import EXHAUSTED
 
 
 def refusal_of(error: ObjectError | OSError) -> Refusal:

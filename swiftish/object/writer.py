@@ -20,7 +20,8 @@ from swiftish.object.hashdir import NOTHING, State, judge
 from swiftish.object.metadata import Metadata, decode, encode, in_file, precedence, spread
 from swiftish.object.paths import TEMPORARY, Location
 from swiftish.object.reader import ATTRIBUTE, Closed, encoded_metadata
-from swiftish.runtime.files import ATTRIBUTE_TOO_LARGE, NO_TMPFILE, O_TMPFILE
+from swiftish.runtime.errnos import ATTRIBUTE_TOO_LARGE, NO_TMPFILE
+from swiftish.runtime.files import O_TMPFILE
 
 FILE_MODE = 0o600
 

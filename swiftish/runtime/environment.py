@@ -24,6 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from struct import Struct
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -31,10 +32,12 @@ import lmdb
 
 from swiftish.domain.limits import MiB
 from swiftish.domain.listing import after_prefix
+from swiftish.runtime.errnos import EXHAUSTED
 
 T = TypeVar("T")
 
 KEY_BYTES_MAX = 511  # LMDB's own limit
+PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 # An address space holds 128 TiB; all maps of a process stay below half of that.  Each takes one
 # part in 64 of what is left: 1 TiB for the first, 60 GiB for the 180th (60 disks, three each).
@@ -63,7 +66,7 @@ class EnvironmentFull(EnvironmentTrouble):
 
 
 class EnvironmentBusy(EnvironmentTrouble):
-    """Too many readers, or a lock was not to be had; try again."""
+    """Too many readers, no descriptors or memory left, a lock was not to be had; try again."""
 
 
 class EnvironmentCorrupt(EnvironmentTrouble):
@@ -80,15 +83,19 @@ _CORRUPT = (
     *(lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError),
     *(lmdb.VersionMismatchError, lmdb.IncompatibleError),
 )
+# We have asked for what cannot be: the disk has no part in it.
+_OURS = (lmdb.BadValsizeError, lmdb.BadTxnError, lmdb.BadDbiError, lmdb.InvalidParameterError)
 
 
 def _translated(error: lmdb.Error, path: Path) -> EnvironmentTrouble:
     if isinstance(error, _FULL) or error.code in (errno.ENOSPC, errno.EDQUOT):
         return EnvironmentFull(path, str(error))
-    if isinstance(error, _BUSY):
+    if isinstance(error, _BUSY) or error.code in EXHAUSTED:
         return EnvironmentBusy(path, str(error))
     if isinstance(error, _CORRUPT):
         return EnvironmentCorrupt(path, str(error))
+    if isinstance(error, _OURS):
+        return EnvironmentTrouble(path, str(error))
     return EnvironmentFailed(path, str(error))
 
 
@@ -232,6 +239,9 @@ class Environment:
         )
         if not self.path.exists():
             _make(self.path, names, size, sync=sync)
+        if sync:
+            _sync_folder(self.path.parent)  # whoever has made it may not have come so far
+        _check_main_root(self.path)
         try:
             self._environment = lmdb.Environment(
                 str(self.path),
@@ -243,10 +253,18 @@ class Environment:
                 max_dbs=len(names),
                 max_spare_txns=16,
             )
-            self._environment.reader_check()  # a killed process leaves its slots behind
-            self._tables = {name: self._environment.open_db(name.encode()) for name in names}
         except lmdb.Error as error:
             raise _translated(error, self.path) from error
+        try:
+            self._environment.reader_check()  # a killed process leaves its slots behind
+            self._tables = {name: self._environment.open_db(name.encode()) for name in names}
+            self._check_length()
+        except lmdb.Error as error:
+            self._environment.close()
+            raise _translated(error, self.path) from error
+        except BaseException:
+            self._environment.close()
+            raise
         self.map_size_bytes: int = self._environment.info()["map_size"]
         self._open[self.path] = self.map_size_bytes
         self._pid = os.getpid()
@@ -375,15 +393,33 @@ class Environment:
         if disk.f_bavail * disk.f_frsize < self._reserve:
             return False
         info = self._environment.info()
-        page = os.sysconf("SC_PAGESIZE")
-        if self.map_size_bytes - info["last_pgno"] * page >= self._reserve:
+        if self.map_size_bytes - info["last_pgno"] * PAGE_BYTES >= self._reserve:
             return True
         # The file has been that long once; count the pages that are in use now.
-        pages = 0
+        return self.map_size_bytes - self._pages_in_use(transaction) * PAGE_BYTES >= self._reserve
+
+    def _pages_in_use(self, transaction: "lmdb.Transaction[bytes]") -> int:
+        pages = _META_PAGES
         for table in (None, *self._tables.values()):
             stat = transaction.stat(table) if table is not None else transaction.stat()
             pages += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-        return self.map_size_bytes - pages * page >= self._reserve
+        return pages
+
+    def _check_length(self) -> None:
+        """Refuse a file that was cut off: to touch a page beyond its end would be SIGBUS, the end
+        of this process and of all that are started in its place.
+
+        The number of the last page says nothing: LMDB does not write a page that is taken and
+        freed in one transaction, though it may be the last.  Raises EnvironmentCorrupt.
+        """
+        with self._environment.begin() as transaction:
+            pages = self.path.stat().st_size // PAGE_BYTES
+            for name in self._tables:
+                record = transaction.get(name.encode())
+                if record is None or not _is_within(_ROOT.unpack_from(record, _ROOT_AT)[0], pages):
+                    raise EnvironmentCorrupt(self.path, f"the file ends before the table {name}")
+            if self._pages_in_use(transaction) > pages:
+                raise EnvironmentCorrupt(self.path, "the file ends before its data do")
 
 
 def _run_all(batch: Sequence[_Pending], writer: Writer) -> None:
@@ -418,12 +454,36 @@ def _resolve(batch: Sequence[_Pending]) -> None:
 
 
 def _map_size(folder: Path, wanted: int | None, *, taken: int) -> int:
-    page = os.sysconf("SC_PAGESIZE")
     share = (MAPS_BYTES_MAX - taken) // MAP_SHARE
     if wanted is None:
         disk = os.statvfs(folder)
         wanted = disk.f_blocks * disk.f_frsize
-    return max(16 * page, min(wanted, share)) // page * page
+    return max(16 * PAGE_BYTES, min(wanted, share)) // PAGE_BYTES * PAGE_BYTES
+
+
+# LMDB's own records, of which we need to know a little.  A file begins with two meta pages, of
+# which the later counts; each holds the records of two tables: free pages, and named tables.
+_META_PAGES = 2
+_MAIN = Struct("<128xQQQ")  # a meta page: where the named tables' root is; last page; transaction
+_ROOT, _ROOT_AT = Struct("<Q"), 40  # a table's record
+_NO_ROOT = 2**64 - 1
+
+
+def _check_main_root(path: Path) -> None:
+    """The first part of `_check_length`, without which LMDB cannot be asked anything; and LMDB
+    would take a file without bytes for a new one, and forget all that was in it."""
+    with path.open("rb") as file:
+        metas = [file.read(PAGE_BYTES) for _ in range(_META_PAGES)]
+        pages = os.fstat(file.fileno()).st_size // PAGE_BYTES
+    if pages < _META_PAGES:
+        raise EnvironmentCorrupt(path, "the file is cut off")
+    root, _, _ = max((_MAIN.unpack_from(meta) for meta in metas), key=lambda fields: fields[2])
+    if not _is_within(root, pages):
+        raise EnvironmentCorrupt(path, "the file ends before its tables do")
+
+
+def _is_within(root: int, pages: int) -> bool:
+    return root == _NO_ROOT or root < pages
 
 
 def _make(path: Path, names: Sequence[str], map_size_bytes: int, *, sync: bool) -> None:
@@ -436,6 +496,7 @@ def _make(path: Path, names: Sequence[str], map_size_bytes: int, *, sync: bool) 
         if not _is_alive(int(left.name.removeprefix(f"{path.name}.").partition(".")[0])):
             left.unlink(missing_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    fresh.unlink(missing_ok=True)  # of a process of this number that was killed
     try:
         with lmdb.Environment(
             str(fresh),
@@ -454,8 +515,6 @@ def _make(path: Path, names: Sequence[str], map_size_bytes: int, *, sync: bool) 
     finally:
         fresh.unlink(missing_ok=True)
         fresh.with_name(f"{fresh.name}-lock").unlink(missing_ok=True)
-    if sync:
-        _sync_folder(path.parent)
 
 
 def _is_alive(pid: int) -> bool:

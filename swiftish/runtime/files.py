@@ -5,22 +5,12 @@ A test that makes the fifth call fail, or records all of them to replay a crash,
 `xattr` library takes 1.7 and 2.1 microseconds for what these do in 0.9 and 0.4 to 1.9.
 """
 
-import errno
 import fcntl
 import os
 from collections.abc import Sequence
 
 # Linux: a file without a name, which vanishes unless it is given one.
 O_TMPFILE = os.O_TMPFILE
-
-# Answers of file systems that have no files without names.
-NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
-
-# Reads that fail like this have met a broken disk or file system, not a busy one.
-UNREADABLE = frozenset({errno.EIO, errno.ENODATA, errno.EUCLEAN, errno.ENOTDIR, errno.EBADMSG})
-
-# What a file system says to attributes larger than it can keep.
-ATTRIBUTE_TOO_LARGE = frozenset({errno.ENOSPC, errno.E2BIG, errno.ERANGE})
 
 
 class Files:

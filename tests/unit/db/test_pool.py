@@ -1,6 +1,7 @@
 """The pool: one environment per device, its format, and what its troubles are to a client."""
 
 import asyncio
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def test_what_troubles_are_to_a_client(device: LocalDevice) -> None:
     path = device.path
     assert refusal(EnvironmentBusy(path, "readers"), device).status == 503
     assert refusal(EnvironmentFull(path, "map"), device).status == 507
+    assert refusal(OSError(errno.EMFILE, "descriptors"), device).status == 503
     assert device.out_of_service is None
     assert refusal(EnvironmentFailed(path, "sync"), device).status == 507
     assert device.out_of_service is not None

@@ -1,7 +1,9 @@
 """LMDB environments: group commit, what a failing work does to others, closing, killing."""
 
 import asyncio
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,10 +16,12 @@ import pytest
 
 from swiftish.domain.limits import MiB
 from swiftish.runtime.environment import (
+    PAGE_BYTES,
     Environment,
     EnvironmentBusy,
     EnvironmentCorrupt,
     EnvironmentFull,
+    EnvironmentTrouble,
     Writer,
 )
 
@@ -88,7 +92,7 @@ def outcomes(environment: Environment, *work: Callable[[Writer], object]) -> lis
     async def one(each: Callable[[Writer], object]) -> object:
         try:
             return await environment.commit(each)
-        except (ValueError, EnvironmentFull) as error:
+        except (ValueError, EnvironmentTrouble) as error:
             return error
 
     async def main() -> list[object]:
@@ -268,6 +272,122 @@ def test_t8_a_file_of_something_else_is_corrupt(tmp_path: Path) -> None:
     path.write_bytes(b"something else" * 10_000)
     with pytest.raises(EnvironmentCorrupt):
         Environment(path, names=["a"])
+
+
+def cut(path: Path, size: int) -> None:
+    """Keep `size` bytes, and no lock file."""
+    os.truncate(path, size)
+    path.with_name(f"{path.name}-lock").unlink()
+
+
+def filled(path: Path, *, count: int) -> int:
+    """Make an environment; how long its file is."""
+    environment = Environment(path, names=["a", "b"])
+    for start in range(0, count, 100):
+        environment.write(
+            lambda writer, start=start: [  # type: ignore[misc]
+                writer.put("ab"[n % 2], b"%d" % n, b"v" * 100) for n in range(start, start + 100)
+            ]
+        )
+    environment.close()
+    return path.stat().st_size
+
+
+def test_t8_t50_a_file_without_bytes_is_corrupt(tmp_path: Path) -> None:
+    """LMDB alone would take it for a new one, and what was in it would never have been."""
+    path = tmp_path / "x.mdb"
+    filled(path, count=1000)
+    cut(path, 0)
+    with pytest.raises(EnvironmentCorrupt):
+        Environment(path, names=["a", "b"])
+    assert path.stat().st_size == 0
+
+
+OPEN_AND_READ = """
+import sys
+from pathlib import Path
+from swiftish.runtime.environment import Environment, EnvironmentCorrupt
+
+for path in sys.argv[1:]:
+    try:
+        environment = Environment(Path(path), names=["a", "b"])
+    except EnvironmentCorrupt:
+        print("corrupt")
+"""
+
+
+def test_t8_t50_a_file_that_was_cut_off_is_corrupt(tmp_path: Path) -> None:
+    """To open it, or to read what is no longer there, would be SIGBUS: the end of the process."""
+    paths = []
+    for tenth in range(9):
+        paths.append(tmp_path / f"{tenth}.mdb")
+        size = filled(paths[-1], count=3000)
+        cut(paths[-1], size * tenth // 10 + 1)
+    found = subprocess.run(
+        [sys.executable, "-c", OPEN_AND_READ, *paths],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout.split()) == (0, ["corrupt"] * len(paths)), found.stderr
+
+
+def test_a_file_may_be_shorter_than_its_last_page_says(tmp_path: Path) -> None:
+    """Pages that are taken and freed in one transaction are never written: that is no damage."""
+    path = tmp_path / "x.mdb"
+    environment = Environment(path, names=["a"])
+
+    def work(writer: Writer) -> None:
+        writer.put("a", b"k", b"v")
+        writer.put("a", b"large", bytes(200_000))
+        writer.delete("a", b"large")
+
+    for _ in range(3):
+        environment.write(work)
+    assert environment._environment.info()["last_pgno"] * PAGE_BYTES > path.stat().st_size
+    environment.close()
+    environment = Environment(path, names=["a"])
+    assert keys(environment) == [b"k"]
+    environment.close()
+
+
+def test_t15_out_of_descriptors_is_busy_and_passes(tmp_path: Path) -> None:
+    """It says nothing about the disk."""
+    path = tmp_path / "x.mdb"
+    filled(path, count=100)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open("/", os.O_RDONLY)
+    os.close(lowest_free)
+    for spare in range(4):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + spare, limits[1]))
+        try:
+            with pytest.raises((EnvironmentBusy, OSError)) as caught:
+                Environment(path, names=["a", "b"]).close()
+            if not isinstance(caught.value, EnvironmentBusy):
+                assert isinstance(caught.value, OSError)
+                assert caught.value.errno == errno.EMFILE
+        except pytest.fail.Exception:
+            break  # as many as it takes
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert spare > 0
+    Environment(path, names=["a", "b"]).close()
+
+
+def test_what_cannot_be_stored_is_no_failure_of_the_disk(environment: Environment) -> None:
+    """A key that is too long costs whoever brought it, and nobody else."""
+    first, second = outcomes(environment, put(b"k" * 600), put(b"fine"))
+    assert type(first) is EnvironmentTrouble
+    assert second is None
+    assert keys(environment) == [b"fine"]
+
+
+def test_what_a_killed_process_of_our_number_left_is_no_hindrance(tmp_path: Path) -> None:
+    """In a container the numbers are the same after each start."""
+    path = tmp_path / "x.mdb"
+    (tmp_path / f"x.mdb.{os.getpid()}.new").write_bytes(b"half a page")
+    Environment(path, names=["a"]).close()
 
 
 WRITER = """
