@@ -59,14 +59,14 @@ class AccountController:
         if response.status == 404 and self._backend.settings.account_autocreate:
             await self.create(request, target)
             response = await self._change(request, target, "POST", headers)
-        return change_answer(response, status=status_of_account(response))
+        return change_answer(response)
 
     async def put(self, request: Request, target: Target) -> Response:
         """Make an account: 201, or 202 when there is one."""
         headers = await self._checked_headers(request, target)
         self._need_management()
         response = await self._change(request, target, "PUT", headers)
-        return change_answer(response, status=status_of_account(response))
+        return change_answer(response)
 
     async def delete(self, request: Request, target: Target) -> Response:
         """Mark an account as deleted.  A query is a mistake: nothing is deleted (400)."""
@@ -75,7 +75,7 @@ class AccountController:
             raise Refusal(400, "A DELETE of an account takes no query parameters.")
         self._need_management()
         response = await self._change(request, target, "DELETE", {})
-        return change_answer(response, status=status_of_account(response))
+        return change_answer(response)
 
     async def create(self, request: Request, target: Target) -> bool:
         """Make the account of a request that needs one; whether it is there now."""

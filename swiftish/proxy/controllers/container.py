@@ -37,6 +37,8 @@ class ContainerController:
             query = listing_query(request, allowed=CONTAINER_PARAMETERS, limit_max=limit_max)
         if not info.exists:
             return status_page(404)
+        # Its info may be remembered from before the account was deleted.
+        await self._need_account(request, target, create=False)
         response = await self._backend.reader.read(
             self._backend.container(target),
             request.sub(

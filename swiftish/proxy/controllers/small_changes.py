@@ -34,11 +34,10 @@ def check_length(what: str, name: str, length_max: int) -> None:
         raise Refusal(400, text, {"content-type": HTML})  # as Swift has it, and its tests pin
 
 
-def change_answer(response: Response, *, status: int | None = None) -> Response:
+def change_answer(response: Response) -> Response:
     """The answer to a change: its status, and the server's own sentence if it refused (400)."""
-    status = status or response.status
-    if status // 100 == 2:
-        return empty(status, {"content-type": HTML})
-    if status == 400:
+    if response.ok:
+        return empty(response.status, {"content-type": HTML})
+    if response.status == 400:
         return Response(status=400, headers={"content-type": "text/plain"}, body=response.body)
-    return status_page(status)
+    return status_page(response.status)

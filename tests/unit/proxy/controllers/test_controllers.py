@@ -218,10 +218,14 @@ def test_account_management() -> None:
         assert await proxy.status("PUT", "a") == 201
         assert await proxy.status("PUT", "a") == 202
         assert await proxy.status("DELETE", "a", query="bulk-delete") == 400
+        assert await proxy.status("PUT", "a/known") == 201
+        assert await proxy.status("HEAD", "a/known") == 204  # remembered from now on
         assert await proxy.status("DELETE", "a") == 204
         proxy.clock.move(1)
         assert await proxy.status("GET", "a") == 410
+        assert await proxy.status("DELETE", "a") == 404
         assert await proxy.status("GET", "a/c") == 404
+        assert await proxy.status("GET", "a/known") == 404
         forbidden = Proxy()
         assert await forbidden.status("PUT", "a") == 405
         assert await forbidden.status("DELETE", "a") == 405
