@@ -171,7 +171,9 @@ def _build(table: Table, source: Path) -> NodeSettings:
     try:
         return build(NodeSettings, table)
     except BadSettings as error:
-        raise BadSettings(f"{source}: {error}") from None
+        # On a first start without a settings file all comes from the command line.
+        where = f"{source}: " if source.exists() else ""
+        raise BadSettings(f"{where}{error}") from None
 
 
 def _device_names(count: int) -> list[str]:

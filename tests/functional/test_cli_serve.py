@@ -188,6 +188,11 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert str(tmp_path / "data") in sentence
 
 
+def test_a_folder_that_cannot_be_made() -> None:
+    """The same where nothing can be mounted (in most containers), and for root too: in /proc."""
+    assert "/proc/swiftish-data" in refused("--data", "/proc/swiftish-data", *bind())
+
+
 def test_a_path_that_is_no_folder(tmp_path: Path) -> None:
     """A file where the folder should be is told, and left alone."""
     file = tmp_path / "data"
@@ -264,8 +269,11 @@ def test_a_bad_user(data: Path, user: str) -> None:
     "options", [("--replicas", "2", "--devices", "1"), ("--replicas", "0"), ("--devices", "0")]
 )
 def test_numbers_that_cannot_be(data: Path, options: tuple[str, ...]) -> None:
-    """More replicas than devices, or none at all, is refused, and a right start works after it."""
-    assert refused("--data", str(data), *bind(), *options)
+    """More replicas than devices, or none at all, is refused, and a right start works after it.
+
+    The sentence blames no settings file, because there is none yet.
+    """
+    assert "swiftish.toml" not in refused("--data", str(data), *bind(), *options)
     with small(data):
         pass
 
