@@ -28,7 +28,7 @@ class ErrorLimiter:
         key = _key(kind, node)
         now = self._clock.now()
         count, last = self._errors.get(key, (0, now))
-        if now - last >= self._interval_s:
+        if self._is_over(last, now):
             count = 0
         self._errors[key] = (count + 1, now)
 
@@ -45,10 +45,14 @@ class ErrorLimiter:
         if entry is None:
             return False
         count, last = entry
-        if self._clock.now() - last >= self._interval_s:
+        if self._is_over(last, self._clock.now()):
             del self._errors[key]
             return False
         return count > self._errors_max
+
+    def _is_over(self, last: float, now: float) -> bool:
+        """Also when the machine's clock has been set back since."""
+        return abs(now - last) >= self._interval_s
 
 
 def _key(kind: Kind, node: Device) -> _Key:

@@ -1,8 +1,9 @@
 """Stores one body on a replica set.
 
 Small bodies are read whole, checked, and sent to all nodes at once, each as the same bytes: a
-node that refuses costs no more than asking the next one.  Larger ones are offered first and then
-streamed, and cluster/upload.py says what happens next; here is who does it.
+node that refuses costs no more than asking the next one.  Larger ones, and those with a condition,
+are offered first and then streamed, and cluster/upload.py says what happens next; here is who does
+it.
 
 The MD5 that the ETag needs is computed once, here; the nodes are told it when the body has ended.
 """
@@ -79,7 +80,10 @@ class Uploader:
         headers = {**headers, "x-backend-etag-follows": "yes"}
         expected = headers.pop("etag", "").strip().strip('"')
         body = request.body
-        if "expect" not in request.headers and (size or 0) <= self._whole_body_size_max:
+        # A condition is asked first: a node that has not heard of the object would store what
+        # the client is told was refused.
+        offer = "expect" in request.headers or "if-none-match" in headers
+        if not offer and (size or 0) <= self._whole_body_size_max:
             try:
                 data, ended = await read_up_to(body, self._whole_body_size_max)
             except OSError as error:  # the body of a copy, whose source broke

@@ -273,6 +273,26 @@ def test_nothing_is_pulled_from_a_client_who_would_not_be_stored() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+def test_a_refused_upload_is_stored_nowhere(data: bytes) -> None:
+    """If-None-Match: *, and one replica does not know that the object is there.  It must not take
+    what the client is told was not stored: it is newer, and would win."""
+
+    async def main() -> None:
+        rig = Rig()
+        await rig.put(b"first")
+        await rig.settle()
+        del rig.cluster.nodes[rig.primary(1)].names["object", "/a/c/o"]
+        with pytest.raises(Refusal) as refusal:
+            await rig.put(data, headers={"if-none-match": "*"})
+        assert refusal.value.status == 412
+        await rig.settle()
+        assert rig.copies() == 2
+        assert await rig.get(newest=True) == (200, b"first")
+
+    run(main())
+
+
 @pytest.mark.parametrize("headers", [{}, EXPECT])
 def test_an_overtaken_upload_is_accepted(headers: dict[str, str]) -> None:
     """Something newer is stored: 202, and it stays."""
@@ -401,6 +421,9 @@ def test_the_error_limiter() -> None:
         assert not rig.limiter.limited("object", node)
         rig.limiter.limit("object", node)
         assert rig.limiter.limited("object", node)
+        rig.clock.move(-3600)
+        assert not rig.limiter.limited("object", node), "the clock was set right: not for an hour"
+        rig.limiter.limit("object", node)
         for other in rig.place().primaries:
             rig.limiter.limit("object", other)
         assert list(rig.nodes.for_write(rig.place()))[-3:] == rig.place().primaries
