@@ -46,13 +46,8 @@ class Ring:
 
     def primaries(self, partition: int) -> list[Device]:
         """The devices that hold the partition, in replica order, none twice."""
-        found: list[Device] = []
-        for row in self.rows:
-            if partition < len(row):
-                device = self.devices[row[partition]]
-                if device is not None and device not in found:
-                    found.append(device)
-        return found
+        ids = dict.fromkeys(row[partition] for row in self.rows if partition < len(row))
+        return [device for each in ids if (device := self.devices[each]) is not None]
 
     def handoffs(self, partition: int) -> Iterator[Device]:
         """Every other device, the farthest from the primaries first (reference 2.10).
