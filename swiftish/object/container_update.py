@@ -116,6 +116,10 @@ def _listed(headers: Mapping[str, str], name: str) -> list[str]:
     return [item.strip() for item in text.split(",")] if text else []
 
 
+class Untold(Refusal):
+    """A change is stored, and its container can be neither told nor be told later."""
+
+
 class ContainerUpdates:
     """Tells containers of changes.  Only devices of the container ring are ever contacted."""
 
@@ -132,7 +136,7 @@ class ContainerUpdates:
     ) -> None:
         """Send the row; it is acknowledged, or pending in `device`'s index, when this returns.
 
-        Raises Refusal when it is neither: then the change must not be acknowledged.
+        Raises Untold when it is neither: then the change must not be acknowledged.
         """
         if not update.nodes:
             return
@@ -150,7 +154,7 @@ class ContainerUpdates:
             await pending.add(pending_key(digest, late), late)
         except (EnvironmentTrouble, OSError) as error:
             log.exception("an update is lost", extra={"device": device.name})
-            raise Refusal(507, "The container could not be told.") from error
+            raise Untold(507, "The container could not be told.") from error
 
     async def send(self, update: Update, left: set[Node], context: Context) -> None:
         """Send to the nodes of `left` at once, taking out of it whoever acknowledges."""

@@ -6,19 +6,23 @@ change itself, and containers merge rows by timestamp (reference 2.3, container 
 """
 
 import asyncio
+import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgpack
-
+from swiftish.domain.checksums import xxh3_64
+from swiftish.domain.rows import VERSION, packed, unpacked
 from swiftish.domain.timestamp import Timestamp
 from swiftish.object.paths import INDEX
 from swiftish.runtime.devices import LocalDevice
 from swiftish.runtime.environment import Environment, EnvironmentFailed, Writer
 
 PENDING = "pending"  # the table's name
-VERSION = 1
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +55,17 @@ class Update:
 
 
 def pending_key(digest: str, update: Update) -> bytes:
-    """Where an update is kept: the object's hash (hex), the moment, the policy."""
+    """Where an update is kept: the object's hash (hex), the moment, and what it says, for two
+    changes may have one moment."""
     policy = update.policy.to_bytes(4, "big")
-    return bytes.fromhex(digest) + update.timestamp.pack() + policy
+    says = xxh3_64(packed([update.method, dict(update.headers)])).to_bytes(8, "big")
+    return bytes.fromhex(digest) + update.timestamp.pack() + policy + says
 
 
 def pack_update(update: Update) -> bytes:
     """msgpack, the version first."""
     nodes = [[node.address, node.device] for node in update.nodes]
-    packed: bytes = msgpack.packb(
+    return packed(
         [
             VERSION,
             update.method,
@@ -71,17 +77,13 @@ def pack_update(update: Update) -> bytes:
             update.partition,
             dict(update.headers),
             nodes,
-        ],
-        unicode_errors="surrogateescape",
+        ]
     )
-    return packed
 
 
 def unpack_update(data: bytes) -> Update:
-    """The other way round.  Raises ValueError for a version that is not known."""
-    version, *fields = msgpack.unpackb(data, unicode_errors="surrogateescape")
-    if version != VERSION:
-        raise ValueError(f"a pending update of version {version}")
+    """The other way round.  Raises UnknownVersion, ValueError for what we have not written."""
+    _, *fields = unpacked(data)
     method, account, container, obj, timestamp, policy, partition, headers, nodes = fields
     return Update(
         method=method,
@@ -97,26 +99,40 @@ def unpack_update(data: bytes) -> Update:
 
 
 class PendingUpdates:
-    """The pending updates of one device."""
+    """The pending updates of one device, which goes out of service when they cannot be synced."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, device: LocalDevice, environment: Environment) -> None:
+        self._device = device
         self._environment = environment
 
     async def add(self, key: bytes, update: Update) -> None:
         """Durable when this returns.  Raises EnvironmentTrouble."""
-        value = pack_update(update)
-        await self._environment.commit(lambda writer: writer.put(PENDING, key, value))
+        await self.settle({key: update})
 
     async def settle(self, rest: Mapping[bytes, Update | None]) -> None:
-        """Write many at once: each by what is left of it, None for those that are done."""
-        await self._environment.commit(_settling(rest))
+        """Write many at once: each by what is left of it, None for those that are done.
+
+        Raises EnvironmentTrouble.
+        """
+        try:
+            await self._environment.commit(_settling(rest))
+        except EnvironmentFailed as error:
+            self._device.fail(str(error))
+            raise
 
     def read(self, *, after: bytes, limit: int) -> list[tuple[bytes, Update]]:
-        """Up to `limit` updates in the order of their keys, beginning beyond `after`.  Blocking."""
+        """Up to `limit` updates in the order of their keys, beginning beyond `after`.  Blocking.
+
+        One that cannot be read stays where it is.
+        """
         found: list[tuple[bytes, Update]] = []
         with self._environment.read() as reader:
             for key, value in reader.scan(PENDING, start=after + b"\x00" if after else b""):
-                found.append((key, unpack_update(value)))
+                try:
+                    found.append((key, unpack_update(value)))
+                except (ValueError, TypeError) as error:
+                    fields = {"device": self._device.name, "key": key.hex(), "reason": str(error)}
+                    log.error("a pending update cannot be read", extra=fields)  # noqa: TRY400
                 if len(found) == limit:
                     break
         return found
@@ -141,14 +157,15 @@ class Indexes:
 
     def __init__(self) -> None:
         self._pending: dict[str, PendingUpdates] = {}
-        self._lock = asyncio.Lock()
+        # One each: a device that hangs holds up nobody else.
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def of(self, device: LocalDevice) -> PendingUpdates:
         """The device's pending updates.  Raises EnvironmentTrouble, OSError."""
         found = self._pending.get(device.name)
         if found is not None:
             return found
-        async with self._lock:
+        async with self._locks[device.name]:
             found = self._pending.get(device.name)
             if found is None:
                 try:
@@ -156,7 +173,7 @@ class Indexes:
                 except EnvironmentFailed as error:
                     device.fail(str(error))
                     raise
-                found = self._pending[device.name] = PendingUpdates(environment)
+                found = self._pending[device.name] = PendingUpdates(device, environment)
         return found
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from swiftish.domain.policy import PolicySet
 from swiftish.http.message import Response
 from swiftish.http.replies import Refusal
 from swiftish.object.async_disk import AsyncDisk
+from swiftish.object.container_update import Untold
 from swiftish.object.current import ALLOWED_HEADERS, DELETE_AT
 from swiftish.object.disk import Disk
 from swiftish.object.metadata import SYSMETA
@@ -91,9 +92,11 @@ class Objects:
         try:
             return await work
         except Refusal as refusal:
+            if isinstance(refusal, Untold):
+                self._clean = False
             return refusal.response()
-        except asyncio.CancelledError:
-            self._clean = False  # its container has perhaps not been told
+        except BaseException:  # cancelled, or our own fault: its container may not have been told
+            self._clean = False
             raise
 
 

@@ -25,5 +25,9 @@ class ObjectSettings:
     recovery_interval_s: float = 30.0
 
     def __post_init__(self) -> None:
-        assert 0 <= self.free_space_reserve < 1
-        assert self.container_update_timeout_s > 0
+        if not 0 <= self.free_space_reserve < 1:
+            raise ValueError("free_space_reserve must be at least 0 and less than 1.")
+        if self.container_update_timeout_s <= 0:
+            raise ValueError("container_update_timeout_s must be more than 0.")
+        if self.updater_concurrency < 1:
+            raise ValueError("updater_concurrency must be at least 1.")

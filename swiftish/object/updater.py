@@ -18,14 +18,19 @@ from swiftish.runtime.worker import Progress
 
 log = logging.getLogger(__name__)
 
+INTERVAL_MAX_S = 60.0
+
 
 class Updater:
     """One pass tries every pending update of every device once, some at a time; then it rests.
 
     An update goes where it was meant to go.  When the container ring no longer has one of those
     places, the container has moved, and all of its primaries are told; so it is when nobody said
-    where to go (object/recovery.py).  Rows older than the
-    reclaim age are dropped: their container is gone for good.
+    where to go (object/recovery.py).  Rows older than the reclaim age are dropped: their container
+    is gone for good.
+
+    A server that does not answer in time is not asked again in this pass.  Passes that achieve
+    nothing come more and more seldom.
     """
 
     name = "object-updater"
@@ -42,6 +47,8 @@ class Updater:
         settings: ObjectSettings,
     ) -> None:
         self.interval_s = settings.updater_interval_s
+        self._silent: set[Node] = set()
+        self._tried = self._achieved = False
         self._devices = devices
         self._indexes = indexes
         self._updates = updates
@@ -56,11 +63,16 @@ class Updater:
     async def work(self) -> Progress:
         if self._tour is None:
             self._tour = iter(self._devices)
+            self._silent.clear()
+            self._tried = self._achieved = False
         while True:
             if self._device is None:
                 self._device, self._after = next(self._tour, None), b""
                 if self._device is None:
                     self._tour = None
+                    usual, in_vain = self._settings.updater_interval_s, self.interval_s * 2
+                    is_in_vain = self._tried and not self._achieved
+                    self.interval_s = min(in_vain, INTERVAL_MAX_S) if is_in_vain else usual
                     return Progress.IDLE
             device, self._device = self._device, None  # one that fails is left for the next pass
             if device.out_of_service is None and await self._batch(device):
@@ -91,16 +103,21 @@ class Updater:
     async def _send(self, key: bytes, update: Update, rest: dict[bytes, Update | None]) -> None:
         age_s = self._clock.now() - update.timestamp.seconds
         update = self._addressed(update)
-        left = set(update.nodes)
+        skipped = self._silent.intersection(update.nodes)
+        left = set(update.nodes) - skipped
         try:
             async with asyncio.timeout(self._settings.updater_timeout_s):
                 await self._updates.send(update, left, Context())
         except TimeoutError:
             log.info("a container is slow", extra={"container": update.container})
+            self._silent |= left
+        left |= skipped
+        self._tried = True
         if not left or age_s > self._settings.reclaim_age_s:
             rest[key] = None
         elif len(left) < len(update.nodes):
             rest[key] = update.to([node for node in update.nodes if node in left])
+        self._achieved = self._achieved or key in rest
 
     def _addressed(self, update: Update) -> Update:
         known = [
