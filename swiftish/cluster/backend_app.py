@@ -53,7 +53,7 @@ class BackendApp:
         if verb is None:
             return plain(405, "unknown verb", {"allow": ", ".join(sorted(self._verbs))})
         parts = request.path.split("/", 5)
-        if len(parts) < 4 or parts[0] or not parts[2].isdigit() or not all(parts[1:4]):
+        if len(parts) < 4 or parts[0] or not parts[2].isdecimal() or not all(parts[1:4]):
             return plain(400, f"not a backend path: {request.path[:100]!r}")
         device = self._devices.get(parts[1])
         if device is None or device.out_of_service is not None:

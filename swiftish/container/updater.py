@@ -49,10 +49,13 @@ class ContainerUpdater:
         self._batch = settings.report_batch
         self._retry_s = settings.report_retry_s
         self._after: dict[str, bytes] = {}  # device -> how far its round has come
-        self._not_before: dict[bytes, float] = {}  # containers whose report was not taken
+        self._failed: dict[bytes, float] = {}  # containers whose report was not taken, and when
 
     async def work(self) -> Progress:
         """One batch per device; BUSY while some device's round is not at its end."""
+        now = self._clock.now()
+        # Also when the machine's clock has been set back since.
+        self._failed = {d: at for d, at in self._failed.items() if abs(now - at) < self._retry_s}
         progress = Progress.IDLE
         for device in self._devices:
             if device.out_of_service is not None or not self._pool.exists(device):
@@ -67,7 +70,7 @@ class ContainerUpdater:
         read = partial(broker.dirty, after=after, limit=self._batch)
         try:
             reports = await self._pool.read(device, read)
-            due = [report for report in reports if self._is_due(report)]
+            due = [report for report in reports if report.digest not in self._failed]
             if due:
                 await self._report(device, due)
         except Refusal:
@@ -76,18 +79,12 @@ class ContainerUpdater:
         self._after[device.name] = reports[-1].digest if more else b""
         return more
 
-    def _is_due(self, report: Report) -> bool:
-        return self._clock.now() >= self._not_before.get(report.digest, 0.0)
-
     async def _report(self, device: LocalDevice, reports: list[Report]) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [(report, group.create_task(self._send(report))) for report in reports]
         taken = [report for report, task in tasks if task.result()]
-        for report, task in tasks:
-            if task.result():
-                self._not_before.pop(report.digest, None)
-            else:
-                self._not_before[report.digest] = self._clock.now() + self._retry_s
+        now = self._clock.now()
+        self._failed.update((report.digest, now) for report, task in tasks if not task.result())
         if taken:
             await self._pool.commit(device, lambda writer: broker.told(writer, taken))
 

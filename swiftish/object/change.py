@@ -82,6 +82,6 @@ class Changes:
 def _whole_number(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise Refusal(400, "X-If-Delete-At is not a whole number.")
     return int(text)

@@ -145,7 +145,12 @@ class Disk:
         for _ in range(RACES_MAX):
             path = self.path(f"{TEMPORARY}/{os.urandom(16).hex()}")
             descriptor = self.files.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            if self.files.lock(descriptor):
+            try:
+                locked = self.files.lock(descriptor)
+            except OSError:
+                self.files.close(descriptor)
+                raise
+            if locked:
                 return descriptor, path
             self.files.close(descriptor)  # the sweeper was quicker, and removes it
         raise RaceLost("temporary files are swept away all the time")

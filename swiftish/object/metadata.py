@@ -36,6 +36,7 @@ INLINE_BYTES_MAX = 254
 PART_BYTES = 250
 PARTS_MAX = 3
 ATTRIBUTE_BYTES_MAX = 64 * 1024  # Linux, XATTR_SIZE_MAX
+IN_FILE_BYTES_MAX = 16 * 1024 * 1024  # far more than all headers of a request together
 
 PACK_BUFFER_BYTES = 4096  # it grows; msgpack's own 256 KiB are mapped anew for each file
 _CHECKSUM = struct.Struct(">Q")
@@ -154,6 +155,7 @@ def spread(encoded: bytes) -> Sequence[bytes] | None:
 
 def in_file(encoded: bytes) -> bytes:
     """The attribute of a file that holds its metadata itself."""
+    assert len(encoded) <= IN_FILE_BYTES_MAX
     return MARKER + b"\x00" + _LENGTH.pack(len(encoded))
 
 
@@ -171,8 +173,13 @@ def parts_of(first: bytes) -> int:
 
 
 def bytes_in_file(first: bytes) -> int:
-    """How many bytes of metadata the file ends with, when `parts_of` said 0."""
+    """How many bytes of metadata the file ends with, when `parts_of` said 0.
+
+    Raises BadMetadata for more than there ever are: this number has no checksum.
+    """
     length: int = _LENGTH.unpack_from(first, HEAD_BYTES)[0]
+    if length > IN_FILE_BYTES_MAX:
+        raise BadMetadata(f"there are never {length} bytes of metadata")
     return length
 
 

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,23 @@ def test_t50_files_of_another_length(device: Path, size: int, change: int) -> No
         await node.ask("PUT", body=bytes(size), at=1)
         path = only_file(node)
         os.truncate(path, max(0, path.stat().st_size + change))
+        await is_never_served(node)
+
+    serving(device, scenario)
+
+
+def test_t49_a_flipped_bit_in_the_length_of_metadata_in_the_file(device: Path) -> None:
+    """Is damage, and no reason to read gigabytes into memory."""
+
+    async def scenario(node: Node) -> None:
+        await node.ask("PUT", body=bytes(10), at=1, x_object_meta_a="v" * 70_000)
+        path = only_file(node)
+        os.truncate(path, 3 * 2**30)
+        flip_attribute(path, 3)  # 256 MiB more
+        tracemalloc.start()
+        assert (await node.ask("GET")).status == 503
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+        tracemalloc.stop()
         await is_never_served(node)
 
     serving(device, scenario)
