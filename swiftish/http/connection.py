@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, cast
 from swiftish.http.access_log import Exchange
 from swiftish.http.bodies import ClientGone
 from swiftish.http.incoming import Incoming
-from swiftish.http.message import Body, Bytes, Context, Request, Response
+from swiftish.http.message import Body, Bytes, Context, Request
+from swiftish.http.outgoing import Outgoing
 from swiftish.http.replies import Refusal
 from swiftish.http.request_head import HEAD_END, RequestHead, parse_head
 from swiftish.http.response_head import response_head
@@ -39,14 +40,8 @@ log = logging.getLogger(__name__)
 PIPELINE_BYTES_MAX = 64 * 1024
 # The rest of a body that nobody wanted is read to keep the connection, if it is not more than this.
 DRAIN_BYTES_MAX = 64 * 1024
-# Head and body go into one write up to this size; beyond it the copy costs more than the write.
-JOIN_BYTES_MAX = 64 * 1024
-# The longest stretch of a body that is written without looking at other connections.
-YIELD_BYTES = 1024 * 1024
 # Each time a client's patience is used up it must have sent this much, or it is too slow (T71).
 BODY_PROGRESS_BYTES = 1024
-# Answers to these statuses have no body.
-BODILESS = frozenset({204, 304})
 NO_BODY = Bytes()
 
 
@@ -86,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._patience_bytes = 0  # what had come when it began
         self._waiting_since = 0.0
         self._reading_paused = False
-        self._writing_paused = False
+        self.writing_paused = False
         self._room: asyncio.Future[None] | None = None  # the response waits for the client
         self._gone = False
 
@@ -152,10 +147,10 @@ class Connection(asyncio.Protocol):
             self._finish(current, clean=False)
 
     def pause_writing(self) -> None:
-        self._writing_paused = True
+        self.writing_paused = True
 
     def resume_writing(self) -> None:
-        self._writing_paused = False
+        self.writing_paused = False
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
@@ -257,7 +252,8 @@ class Connection(asyncio.Protocol):
             body = NO_BODY
         server = self._server
         context = server.new_context(head.headers.get("x-trans-id-extra", ""), self.peer)
-        self._current = _Current(head, context, incoming, time.monotonic())
+        outgoing = Outgoing(self, head, context.transaction_id)
+        self._current = _Current(head, context, incoming, outgoing)
         self._phase, self._deadline = _Phase.HANDLER, math.inf
         if incoming is not None:
             self._patience_s, self._patience_bytes = server.client_timeout_s, 0
@@ -295,26 +291,27 @@ class Connection(asyncio.Protocol):
     async def _serve(self, request: Request, current: "_Current") -> None:
         """One request, to the last byte of its response."""
         current.started = True
+        outgoing = current.outgoing
         clean = False
         try:
             response = await self._server.handler(request)
             try:
-                clean = await self._send(response, current)
+                clean = await outgoing.send(response)
             finally:
                 await response.body.aclose()
         except (Refusal, OSError) as error:  # by the body: the handler has no more say
-            if isinstance(error, OSError) or current.status:
+            if isinstance(error, OSError) or outgoing.status:
                 self._complain(f"a body broke: {error!r}", current)
-            if not current.status:
+            if not outgoing.status:
                 refusal = error if isinstance(error, Refusal) else Refusal(503)
-                clean = await self._send(refusal.response(), current)
+                clean = await outgoing.send(refusal.response())
         finally:
             self._finish(current, clean=clean)
 
     def _finish(self, current: "_Current", *, clean: bool) -> None:
         """Log what became of a request, and go on to the next or end the connection."""
-        self._log(current, 499 if self._gone and not clean else current.status or 499)
-        incoming = current.incoming
+        outgoing, incoming = current.outgoing, current.incoming
+        self._log(current, 499 if self._gone and not clean else outgoing.status or 499)
         self._current = None
         if incoming is not None:
             incoming.discard()
@@ -323,13 +320,13 @@ class Connection(asyncio.Protocol):
         if not clean:
             self.cut()
         elif incoming is None or incoming.complete:
-            if current.closes:
+            if outgoing.closes:
                 self._close()
             else:
                 self._idle()
         elif isinstance(incoming.failure, ClientGone):
             self._close()
-        elif current.closes or incoming.failure is not None:
+        elif outgoing.closes or incoming.failure is not None:
             self._linger()
         else:
             self._current = current  # what comes next is still its body
@@ -354,93 +351,13 @@ class Connection(asyncio.Protocol):
         elif self._current.incoming.complete:
             self._idle()
 
-    # ---- the answer ----------------------------------------------------------------------------
+    # ---- what a response on its way out asks for (outgoing.Sink) -------------------------------
 
-    async def _send(self, response: Response, current: "_Current") -> bool:
-        """Write a response; whether all of it could be written."""
-        head, body = current.head, response.body
-        status = response.status
-        piece = b""
-        if status in BODILESS:
-            length: int | None = 0  # Swift says it, and its clients look for it
-        elif head.method == "HEAD":
-            length = body.length if response.length is None else response.length
-        else:
-            length = response.length if body.length is None else body.length
-            piece = body.take() if isinstance(body, Bytes) else await body.read()
-        silent = head.method == "HEAD" or status in BODILESS
-        endless = length is None and not silent
-        chunked = endless and not head.is_http_10
-        current.closes = self._must_close(current) or (endless and not chunked)
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return False
-        current.status = status
-        lines = response_head(
-            status,
-            response.headers,
-            length=length,
-            chunked=chunked,
-            connection="close" if current.closes else _answer_to(head.headers.get("connection")),
-            transaction_id=current.context.transaction_id,
-            date=self._server.date(),
-        )
-        current.first_byte_at = time.monotonic()
-        if silent or (length == len(piece) <= JOIN_BYTES_MAX and isinstance(body, Bytes)):
-            current.bytes_out = len(piece)
-            transport.write(lines + piece)
-            if self._writing_paused:  # also without a body: who pipelines has to read, too
-                await self._room_to_write()
-            return True
-        return await self._send_body(lines, piece, body, length, chunked=chunked, current=current)
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        return self._transport
 
-    async def _send_body(
-        self,
-        lines: bytes,
-        piece: bytes,
-        body: Body,
-        length: int | None,
-        *,
-        chunked: bool,
-        current: "_Current",
-    ) -> bool:
-        """The head and the body; never fewer or more bytes than `length` without cutting."""
-        whole = isinstance(body, Bytes)
-        yielded_at = 0
-        while piece:
-            current.bytes_out += len(piece)
-            if length is not None and current.bytes_out > length:
-                break
-            transport = self._transport
-            if transport is None or transport.is_closing():
-                return False
-            if chunked:
-                piece = b"%x\r\n%b\r\n" % (len(piece), piece)
-            if lines and len(piece) <= JOIN_BYTES_MAX:
-                piece = lines + piece
-            elif lines:
-                transport.write(lines)
-            lines = b""
-            transport.write(piece)
-            if self._writing_paused:
-                await self._room_to_write()
-            elif current.bytes_out - yielded_at >= YIELD_BYTES:
-                # Neither the body nor the client made us wait, and there are others.
-                yielded_at = current.bytes_out
-                await asyncio.sleep(0)
-            piece = b"" if whole else await body.read()
-        if length is not None and current.bytes_out != length:
-            self._complain(
-                f"a body of {current.bytes_out} bytes was announced as {length}", current
-            )
-            return False
-        if self._transport is None:
-            return False
-        if chunked or lines:
-            self._transport.write(lines + b"0\r\n\r\n" if chunked else lines)
-        return True
-
-    async def _room_to_write(self) -> None:
+    async def room_to_write(self) -> None:
         self._room = self._loop.create_future()
         self._wait_for(_Phase.WRITE, self._server.patience.write_s)
         try:
@@ -450,9 +367,9 @@ class Connection(asyncio.Protocol):
             if self._phase is _Phase.WRITE:
                 self._phase, self._deadline = _Phase.HANDLER, math.inf
 
-    def _must_close(self, current: "_Current") -> bool:
-        """Whether this response is the last; said in its head."""
-        if not current.head.keep_alive or self._server.draining:
+    def is_last(self) -> bool:
+        current = self._current
+        if current is None or not current.head.keep_alive or self._server.draining:
             return True
         incoming = current.incoming
         if incoming is None or incoming.complete:
@@ -460,6 +377,9 @@ class Connection(asyncio.Protocol):
         if incoming.unclaimed or incoming.failure is not None:
             return True  # the client may send the body that it offered, or not
         return incoming.left is None or incoming.left > DRAIN_BYTES_MAX
+
+    def date(self) -> str:
+        return self._server.date()
 
     # ---- the end -------------------------------------------------------------------------------
 
@@ -528,7 +448,7 @@ class Connection(asyncio.Protocol):
         if not access_log.switched_on:
             return
         now = time.monotonic()  # the loop's own time is in whole milliseconds
-        incoming = current.incoming
+        outgoing, incoming = current.outgoing, current.incoming
         access_log.write(
             Exchange(
                 head=current.head,
@@ -536,9 +456,9 @@ class Connection(asyncio.Protocol):
                 peer=self.peer,
                 status=status,
                 bytes_in=incoming.received if incoming is not None else current.head.length or 0,
-                bytes_out=current.bytes_out,
+                bytes_out=outgoing.bytes_out,
                 seconds=now - current.began_at,
-                first_byte_seconds=(current.first_byte_at or now) - current.began_at,
+                first_byte_seconds=(outgoing.first_byte_at or now) - current.began_at,
             )
         )
 
@@ -554,35 +474,17 @@ class Connection(asyncio.Protocol):
         )
 
 
-def _answer_to(connection: str | None) -> str:
-    """Keeping a connection goes without saying, but Swift says it to those who asked."""
-    return "keep-alive" if connection is not None and "keep-alive" in connection.lower() else ""
-
-
 class _Current:
     """The request that is being answered."""
 
-    __slots__ = (
-        "began_at",
-        "bytes_out",
-        "closes",
-        "context",
-        "first_byte_at",
-        "head",
-        "incoming",
-        "started",
-        "status",
-    )
+    __slots__ = ("began_at", "context", "head", "incoming", "outgoing", "started")
 
     def __init__(
-        self, head: RequestHead, context: Context, incoming: Incoming | None, began_at: float
+        self, head: RequestHead, context: Context, incoming: Incoming | None, outgoing: Outgoing
     ) -> None:
         self.head = head
         self.context = context
         self.incoming = incoming  # None when there is no body, or it came with the head
-        self.began_at = began_at
-        self.first_byte_at = 0.0
-        self.status = 0  # of the answer, once there is one
-        self.bytes_out = 0  # of the answer's body
-        self.closes = False
+        self.outgoing = outgoing
+        self.began_at = time.monotonic()
         self.started = False

@@ -1,7 +1,7 @@
 """Serve a Handler on a socket.
 
 The HTTP/1.1 machinery is our own: `request_head`, `chunked` and `response_head` decide (pure),
-`incoming` and `connection` move bytes.  docs/decisions/ says why it is not aiohttp's.
+`incoming`, `outgoing` and `connection` move bytes.  docs/decisions/ says why it is not aiohttp's.
 """
 
 import asyncio
