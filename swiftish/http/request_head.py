@@ -175,13 +175,22 @@ def _check_host(host: str) -> None:
 # ---- where the body ends -----------------------------------------------------------------------
 
 
+def _no_such_coding(coding: str) -> Refusal:
+    """501 for a coding that we do not know (reference 1.0); 400 for what another reader may take
+    for `chunked`, when we do not (T69)."""
+    names = [name.strip().lower() for name in coding.split(",")]
+    if any("chunked" in name and name != "chunked" for name in names):
+        return Refusal(400, "The Transfer-Encoding looks like chunked, and is not.")
+    return Refusal(501, "The only transfer encoding is chunked.")
+
+
 def _framing(headers: Mapping[str, str], *, is_http_10: bool) -> tuple[int | None, bool]:
     """The length, and whether the body comes in chunks."""
     coding = headers.get("transfer-encoding")
     length = headers.get("content-length")
     if coding is not None:
         if coding.lower() != "chunked":
-            raise Refusal(501, "The only transfer encoding is chunked.")
+            raise _no_such_coding(coding)
         if length is not None:
             raise Refusal(400, "Content-Length and Transfer-Encoding contradict each other.")
         if is_http_10:

@@ -115,11 +115,16 @@ def test_t69_what_two_readers_could_read_differently_is_refused(line: bytes) -> 
 
 
 @pytest.mark.parametrize(
-    "coding", [b"xchunked", b"gzip", b"gzip, chunked", b"chunked, chunked", b"identity", b""]
+    "coding", [b"gzip", b"gzip, chunked", b"chunked, chunked", b"identity", b""]
 )
 def test_t69_only_chunked_is_a_transfer_encoding(coding: bytes) -> None:
     """Any other is 501 (reference 1.0)."""
     assert refused(with_header(b"Transfer-Encoding: " + coding)) == 501
+
+
+@pytest.mark.parametrize("coding", [b"xchunked", b"chunkedx", b"gzip, xchunked", b'"chunked"'])
+def test_t69_what_only_looks_like_chunked_is_refused(coding: bytes) -> None:
+    assert refused(with_header(b"Transfer-Encoding: " + coding)) == 400
 
 
 def test_t69_http_10_has_no_chunks() -> None:
