@@ -12,6 +12,7 @@ from swiftish.cluster.backend_app import (
     timestamp_header,
 )
 from swiftish.cluster.transport import Transport
+from swiftish.cluster.wire import CONTAINER_HEADERS
 from swiftish.container import broker
 from swiftish.container.account_updates import AccountUpdates
 from swiftish.container.broker import USER_METADATA, Change, Info, RowChange
@@ -35,9 +36,6 @@ from swiftish.runtime.tasks import Background
 from swiftish.runtime.worker import Worker
 
 METADATA_FAMILIES = (USER_METADATA, "x-container-sysmeta-")
-KEPT_HEADERS = frozenset(
-    {"x-container-read", "x-container-write", "x-container-sync-key", "x-container-sync-to"}
-)
 
 
 class ContainerService:
@@ -200,7 +198,10 @@ class ContainerService:
             container=call.container,
             timestamp=timestamp,
             metadata=kept_metadata(
-                call.headers, families=METADATA_FAMILIES, names=KEPT_HEADERS, timestamp=timestamp
+                call.headers,
+                families=METADATA_FAMILIES,
+                names=CONTAINER_HEADERS,
+                timestamp=timestamp,
             ),
             policy_index=asked,
             policy_index_default=default,

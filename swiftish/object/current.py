@@ -12,20 +12,6 @@ from dataclasses import dataclass
 from swiftish.domain.timestamp import Timestamp
 from swiftish.object.metadata import SYSMETA, Metadata
 
-# Content-Type apart, these are kept beside the families of metadata (docs/reference/backend.md).
-ALLOWED_HEADERS = frozenset(
-    {
-        "content-disposition",
-        "content-encoding",
-        "content-language",
-        "cache-control",
-        "expires",
-        "x-robots-tag",
-        "x-delete-at",
-        "x-object-manifest",
-        "x-static-large-object",
-    }
-)
 STATIC_LARGE_OBJECT = "x-static-large-object"
 DELETE_AT = "x-delete-at"
 

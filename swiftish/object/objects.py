@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from swiftish.cluster.backend_app import Call
+from swiftish.cluster.wire import OBJECT_HEADERS
 from swiftish.domain.hashing import HashPath
 from swiftish.domain.names import Target
 from swiftish.domain.policy import PolicySet
@@ -12,7 +13,7 @@ from swiftish.http.message import Response
 from swiftish.http.replies import Refusal
 from swiftish.object.async_disk import AsyncDisk
 from swiftish.object.container_update import Untold
-from swiftish.object.current import ALLOWED_HEADERS, DELETE_AT
+from swiftish.object.current import DELETE_AT
 from swiftish.object.disk import Disk
 from swiftish.object.metadata import SYSMETA
 from swiftish.object.paths import Location
@@ -129,5 +130,5 @@ def _families(headers: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[str
     return {
         name: value
         for name, value in headers.items()
-        if name.startswith(prefixes) or (value and name in ALLOWED_HEADERS)
+        if name.startswith(prefixes) or (value and name in OBJECT_HEADERS)
     }
