@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-PARTS := format lint types unit contracts simulation functional probe conformance
+PARTS := format lint types unit contracts rings simulation functional probe conformance
 ARGS ?=
 export PYTHON ?= python3
 
@@ -33,6 +33,7 @@ lint: ## ruff
 types: ## mypy, strict
 unit: ## Rules and functions, one by one; the layers (tests/test_tidy.py)
 contracts: ## Fakes and real things pass the same checks; transcripts
+rings: ## Rings and their builder, cross-checked with OpenStack Swift's own code
 simulation: ## Whole clusters in one process, seeded, with faults
 functional: ## A running server, seen from outside; real clients
 probe: ## Real processes: kill, corrupt, fill, restart

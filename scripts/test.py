@@ -58,6 +58,11 @@ PARTS = {
         command=("pytest", "-q", "--timeout=120"),
         folders=("tests/contracts", "tests/transcripts"),
     ),
+    "rings": Part(
+        title="rings (cross-checked with OpenStack Swift's own ring code)",
+        command=("pytest", "-q", "--timeout=600", "--durations=5"),
+        folders=("tests/rings",),
+    ),
     "simulation": Part(
         title="simulation", command=("pytest", "-q", "--timeout=300"), folders=("tests/simulation",)
     ),

@@ -1,14 +1,20 @@
 """`swiftish <command>`: the table of commands."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from swiftish import __version__
-from swiftish.cli import serve
+from swiftish.cli import ring
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.  Returns the exit code: 0 done, 1 refused with a sentence, 2 bad usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["ring"]:  # its arguments come in an order that argparse does not know
+        return ring.main(given[1:], prog="swiftish ring")
+    from swiftish.cli import serve  # noqa: PLC0415 -- all of the server, which rings do without
+
     parser = argparse.ArgumentParser(
         prog="swiftish", description="An object storage server that speaks OpenStack Swift's API."
     )
@@ -17,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("serve", help=serve.HELP, description=serve.HELP)
     serve.add_arguments(command)
     command.set_defaults(run=serve.run)
-    parsed = parser.parse_args(arguments)
+    commands.add_parser("ring", help=ring.HELP, add_help=False)
+    parsed = parser.parse_args(given)
     result = parsed.run(parsed)
     assert isinstance(result, int)
     return result

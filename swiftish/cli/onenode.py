@@ -19,10 +19,13 @@ from pathlib import Path
 from swiftish.cli.settings import NodeSettings, ServerSettings
 from swiftish.domain.policy import PolicySet
 from swiftish.ring.device import Device
+from swiftish.ring.errors import RingError
 from swiftish.ring.even import even_ring
-from swiftish.ring.format import BadRing, decode, encode
+from swiftish.ring.format import encode
+from swiftish.ring.hash_id import hash_id
 from swiftish.ring.ring import Ring
-from swiftish.runtime.files import Files
+from swiftish.ring.watch import load_ring
+from swiftish.runtime.files import Files, write_durably
 from swiftish.runtime.settings import BadSettings, Table, build, merge, read_toml
 
 SETTINGS_FILE = "swiftish.toml"
@@ -109,7 +112,7 @@ def open_node(data: Path, above: Table, *, source: Path | None, users: list[Tabl
         _make_devices(data / "devices", _device_names(settings.cluster.devices))
     rings = _rings(data / "rings", settings, policies)
     if first_start:
-        _write_durably(own, _spell(table, policies).encode(), mode=0o600)
+        write_durably(own, _spell(table, policies).encode(), mode=0o600)
     return Node(
         data=data, settings=settings, policies=policies, rings=rings, first_start=first_start
     )
@@ -209,6 +212,7 @@ def _rings(folder: Path, settings: NodeSettings, policies: PolicySet) -> Rings:
     wanted = {"account": cluster.replicas, "container": cluster.replicas}
     for policy in policies:
         wanted[_object_ring(policy.index)] = policy.replicas
+    expected = hash_id(cluster.hash_prefix.encode(), cluster.hash_suffix.encode())
     folder.mkdir(exist_ok=True)
     found: dict[str, Ring] = {}
     for name, replicas in wanted.items():
@@ -218,12 +222,12 @@ def _rings(folder: Path, settings: NodeSettings, policies: PolicySet) -> Rings:
                 Device(id=number, device=device)
                 for number, device in enumerate(_device_names(cluster.devices))
             ]
-            ring = even_ring(devices, replicas=replicas, power=cluster.part_power)
-            _write_durably(path, encode(ring), mode=0o644)
+            ring = even_ring(devices, replicas=replicas, power=cluster.part_power, hash_id=expected)
+            write_durably(path, encode(ring), mode=0o644)
         try:
-            found[name] = decode(path.read_bytes())
-        except (BadRing, OSError) as error:
-            raise Unusable(f"{path}: {error}") from None
+            found[name] = load_ring(path, hash_id=expected)
+        except RingError as error:
+            raise Unusable(str(error)) from None
         if found[name].replicas != replicas:
             raise Unusable(
                 f"{path}: the ring has {found[name].replicas} replicas, "
@@ -235,21 +239,6 @@ def _rings(folder: Path, settings: NodeSettings, policies: PolicySet) -> Rings:
 
 def _object_ring(index: int) -> str:
     return f"object-{index}" if index else "object"
-
-
-def _write_durably(path: Path, data: bytes, *, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with open(handle, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _spell(table: Table, policies: PolicySet) -> str:

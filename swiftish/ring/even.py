@@ -13,7 +13,9 @@ from swiftish.ring.ring import Ring
 PART_POWER = 10
 
 
-def even_ring(devices: Sequence[Device], *, replicas: int, power: int = PART_POWER) -> Ring:
+def even_ring(
+    devices: Sequence[Device], *, replicas: int, power: int = PART_POWER, hash_id: str = ""
+) -> Ring:
     """Give each partition `replicas` different devices, each device as many as any other.
 
     Raises ValueError when there are fewer devices than replicas.
@@ -24,4 +26,4 @@ def even_ring(devices: Sequence[Device], *, replicas: int, power: int = PART_POW
         array("H", ((part * replicas + replica) % len(devices) for part in range(2**power)))
         for replica in range(replicas)
     ]
-    return Ring(devices=tuple(devices), rows=rows, power=power, version=1)
+    return Ring(devices=tuple(devices), rows=rows, power=power, version=1, hash_id=hash_id)

@@ -8,6 +8,7 @@ A test that makes the fifth call fail, or records all of them to replay a crash,
 import fcntl
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 # Linux: a file without a name, which vanishes unless it is given one.
 O_TMPFILE = os.O_TMPFILE
@@ -99,6 +100,26 @@ class Files:
             self.fsync(descriptor)
         finally:
             self.close(descriptor)
+
+
+def write_durably(path: Path, data: bytes, *, mode: int) -> None:
+    """Replace a file, or make it: at any moment, also after a crash, it is the old or the new one.
+
+    Raises OSError, and the old one is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with open(handle, "wb") as stream:
+            os.fchmod(handle, mode)
+            stream.write(data)
+            stream.flush()
+            os.fsync(handle)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    Files().sync_folder(str(path.parent))
 
 
 _IOV_MAX = 1024

@@ -1,11 +1,14 @@
 """The data folder: made once, found again, never changed by a mistake."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swiftish.cli.onenode import Node, Unusable, lock, open_node, server_settings
+from swiftish.ring.format import encode
+from swiftish.ring.hash_id import hash_id
 from swiftish.runtime.settings import BadSettings, Table
 
 GOLD = {"index": 0, "name": "gold", "default": True, "replicas": 3}
@@ -132,8 +135,35 @@ def test_a_damaged_ring_is_named(device: Path) -> None:
     start(device)
     ring = device / "rings" / "container.ring.gz"
     ring.write_bytes(ring.read_bytes()[:-5])
-    with pytest.raises(Unusable, match=r"container\.ring\.gz: truncated"):
+    with pytest.raises(Unusable, match=r"container\.ring\.gz: the ring is truncated"):
         start(device)
+
+
+def test_rings_carry_the_clusters_hash_id_and_are_held_to_it(device: Path) -> None:
+    """With a ring of another cluster nothing is found: it is refused, and left as it is."""
+    first = start(device)
+    cluster = first.settings.cluster
+    wanted = hash_id(cluster.hash_prefix.encode(), cluster.hash_suffix.encode())
+    rings = first.rings
+    assert {ring.hash_id for ring in (rings.account, rings.container, *rings.objects.values())} == {
+        wanted
+    }
+    path = device / "rings" / "object.ring.gz"
+    path.write_bytes(encode(replace(rings.account, hash_id="0123456789abcdef")))
+    before = everything(device)
+    message = rf"{path}: the ring was made for a cluster with another hash prefix or suffix"
+    with pytest.raises(Unusable, match=message):
+        start(device)
+    assert everything(device) == before
+
+
+def test_a_ring_from_before_there_were_hash_ids_is_fine(device: Path) -> None:
+    first = start(device)
+    path = device / "rings" / "object.ring.gz"
+    path.write_bytes(encode(replace(first.rings.account, hash_id="")))
+    before = everything(device)
+    assert start(device).rings.objects[0].hash_id == ""
+    assert everything(device) == before
 
 
 def test_a_missing_device_folder_is_not_made_again(device: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swiftish.runtime.files import O_TMPFILE, Files
+from swiftish.runtime.files import O_TMPFILE, Files, write_durably
 
 
 class ShortFiles(Files):
@@ -72,3 +72,15 @@ def test_a_lock_ends_with_its_file(device: Path) -> None:
         files.close(one)
     assert files.lock(other)
     files.close(other)
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    """With just that mode, whatever was there; an error leaves what was, and nothing else."""
+    path = tmp_path / "file"
+    write_durably(path, b"one", mode=0o600)
+    write_durably(path, b"two", mode=0o666)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"two", 0o666)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_durably(tmp_path / "folder", b"three", mode=0o600)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder"]
