@@ -23,7 +23,9 @@ from swiftish.ring.table import NOWHERE, Table, TableOfHours, empty_table, rows_
 POWER_MAX = 32
 HOURS_MAX = 255  # one byte for each partition says how long ago it moved
 HOUR_S = 3600
-REPLICAS_MAX = 255  # far more than anybody keeps; a slip of the keyboard is told at once
+REPLICAS_MAX = 127  # far more than anybody keeps; counts of them are signed bytes
+# Between these, sums and ratios of weights are exact enough to share out whole partitions.
+WEIGHT_MIN, WEIGHT_MAX = 1e-6, 1e12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -355,8 +357,10 @@ def _check_hours(hours: int) -> None:
 
 
 def _check_weight(weight: float) -> None:
-    if not (math.isfinite(weight) and weight >= 0):
-        raise RingError(f"a weight must be a number of 0 or more, not {weight}")
+    if not (weight == 0 or WEIGHT_MIN <= weight <= WEIGHT_MAX):
+        raise RingError(
+            f"a weight must be 0, or between {WEIGHT_MIN:g} and {WEIGHT_MAX:g}, not {weight}"
+        )
 
 
 assert NOWHERE < 0

@@ -22,7 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from swiftish.domain.checksums import xxh3_64
-from swiftish.ring.builder import HOURS_MAX, POWER_MAX, REPLICAS_MAX, Builder
+from swiftish.ring.builder import (
+    HOURS_MAX,
+    POWER_MAX,
+    REPLICAS_MAX,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    Builder,
+)
 from swiftish.ring.device import ID_MAX, Device
 from swiftish.ring.errors import BadBuilder, RingError
 from swiftish.ring.table import NOWHERE, Table
@@ -35,7 +42,6 @@ _HEAD_BYTES = len(MARKER) + _CHECKSUM.size
 PICKLE = b"\x80"  # how a pickle of protocol 2 begins, and so a builder of Swift's
 DEFLATE_RATIO_MAX = 1032  # nothing deflates better
 COUNT_MAX = 2**62
-WEIGHT_MAX = 1e15  # a byte each; the sum of all is still a number
 ROWS_MAX = REPLICAS_MAX + 1
 TABLE_ID_MAX = 2**31 - 1  # of a device with partitions: a table has signed numbers of four bytes
 _NOWHERE_OF = {2: 0xFFFF, 4: 0xFFFFFFFF}
@@ -149,7 +155,7 @@ def _check_devices(builder: Builder) -> None:
             continue
         if device.id != place or place > ID_MAX:
             raise BadBuilder(f"the builder's device {place} says that it is device {device.id}")
-        if not 0 <= device.weight <= WEIGHT_MAX:  # neither is "not a number"
+        if device.weight != 0 and not WEIGHT_MIN <= device.weight <= WEIGHT_MAX:
             raise BadBuilder(f"the builder's device {place} has a weight of {device.weight}")
     for number in builder.removed:
         if not 0 <= number < len(builder.devices) or builder.devices[number] is None:

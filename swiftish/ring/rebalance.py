@@ -33,6 +33,7 @@ def rebalance(
     gone[list(removed)] = True
     left = gone[table]  # NOWHERE is the last entry, which is False
     table[left] = NOWHERE
+    kept = table.copy()
     placement = Placement(
         table=table,
         exists=exists,
@@ -47,7 +48,8 @@ def rebalance(
     progress("placing")
     after = place.place(placement, plan)
     assert ((after != NOWHERE) == exists).all()
-    return after, placement.touched
+    moved = left | ((after != kept) & (kept != NOWHERE))
+    return after, np.asarray(moved.any(axis=0))
 
 
 def _number(seed: str | int) -> int:

@@ -88,7 +88,7 @@ def plan(
     allowed = _allowed(tree, replicas=replicas)
     parts = _whole(
         tree,
-        [level * partitions for level in target],
+        [level * (total / replicas) for level in target],
         ideal=ideal,
         partitions=partitions,
         crowded=[t > a + _REPLICAS_TOLERANCE for t, a in zip(target, allowed, strict=True)],
@@ -172,7 +172,7 @@ def _dispersed(tree: Tree, by_weight: Floats, *, replicas: float) -> list[Floats
             low = np.minimum(np.floor(equal), devices[level][children])
             high = np.minimum(np.ceil(equal), devices[level][children])
             if high.sum() < amount - _REPLICAS_TOLERANCE:
-                high = devices[level][children]
+                low, high = high, devices[level][children]  # all are full, and then some
             if low.sum() > amount + _REPLICAS_TOLERANCE:
                 low = np.zeros(len(children))
             amounts = _proportional(weight[level][children], total=amount, low=low, high=high)

@@ -17,6 +17,7 @@ os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing else may answer
 
 rings: Any = import_module("swift.common.ring")
 utils: Any = import_module("swift.common.utils")
+exceptions: Any = import_module("swift.common.exceptions")
 
 FOREVER_S = 10**6
 
@@ -42,6 +43,49 @@ def build(spec: dict[str, Any], folder: str) -> dict[str, Any]:
     path = os.path.join(folder, "swift.builder")
     builder.save(path)
     return {**describe(path), "paths": _save(builder.get_ring(), folder)}
+
+
+def live(spec: dict[str, Any], rounds: int, seed: int) -> dict[str, Any]:
+    """Go through a scenario (scenarios.py); as many steps as the builder accepts."""
+    builder = rings.RingBuilder(spec["power"], spec["replicas"], 1)
+    changes = {
+        "add": builder.add_dev,
+        "remove": builder.remove_dev,
+        "weight": builder.set_dev_weight,
+        "replicas": builder.set_replicas,
+        "overload": builder.set_overload,
+    }
+    steps = []
+    for step in spec["steps"]:
+        for name, *arguments in step:
+            changes[name](*arguments)
+        moved = 0
+        try:
+            for _ in range(rounds):
+                builder.pretend_min_part_hours_passed()
+                before = [list(row) for row in builder._replica2part2dev or []]
+                builder.rebalance(seed=str(seed))
+                now = _moved(before, builder._replica2part2dev)
+                moved += now
+                if not now:
+                    break
+            builder.validate()
+        except exceptions.RingBuilderError:
+            break
+        steps.append(
+            {"moved": moved, "balance": builder.get_balance(), "dispersion": builder.dispersion}
+        )
+    return {"steps": steps}
+
+
+def _moved(before: list[list[int]], after: Any) -> int:  # noqa: ANN401 -- Swift's arrays
+    """Replicas that are on another device than before, or new."""
+    same = sum(
+        old == new
+        for one, two in zip(before, after, strict=False)
+        for old, new in zip(one, two, strict=False)
+    )
+    return int(sum(len(row) for row in after)) - same
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -103,6 +147,7 @@ def look_up(paths: list[str], names: list[list[str]], prefix: str, suffix: str) 
 
 WHAT: dict[str, Callable[..., dict[str, Any]]] = {
     "build": build,
+    "live": live,
     "describe": describe,
     "save": save,
     "look_up": look_up,

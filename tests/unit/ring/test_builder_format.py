@@ -158,7 +158,7 @@ EIGHT_ZEROS = zlib.compress(bytes(8))
         ("table", [1, 2], "not what it must be"),
         ("table", [0, 2, b""], "a size that can't be"),
         ("table", [1, 3, bytes(24)], "a size that can't be"),
-        ("table", [257, 2, bytes(16 * 257)], "a size that can't be"),
+        ("table", [129, 2, bytes(16 * 129)], "a size that can't be"),
         ("table", [1, 2, b"\1" * 16], "names device 257"),
         ("table", [1, 2, b"\1\0" * 4 + bytes(8)], "names device 1, which"),
         ("table", [1, 4, b"\xfe" * 32], "a device that is not there"),
