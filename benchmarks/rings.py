@@ -76,7 +76,7 @@ def measure(name: str, tool: Path) -> dict[tuple[str, str], float]:
         figures["create, add and rebalance", "s"] = total
         figures["load the ring", "ms"] = load_ms(name, tool, builder.with_name("object.ring.gz"))
         if name == "swiftish":
-            figures["primaries of a partition", "µs"] = lookup_us(
+            figures["primaries of a partition", "us"] = lookup_us(
                 builder.with_name("object.ring.gz")
             )
     return figures

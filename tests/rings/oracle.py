@@ -85,7 +85,8 @@ def _moved(before: list[list[int]], after: Any) -> int:  # noqa: ANN401 -- Swift
         for one, two in zip(before, after, strict=False)
         for old, new in zip(one, two, strict=False)
     )
-    return int(sum(len(row) for row in after)) - same
+    slots: int = sum(len(row) for row in after)
+    return slots - same
 
 
 def describe(path: str) -> dict[str, Any]:
