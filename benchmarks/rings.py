@@ -24,7 +24,10 @@ POWER, REPLICAS, DEVICES, HOSTS, ZONES, REGIONS = 18, 3, 1000, 100, 8, 2
 FINE = (0, 1)  # exit codes: 1 is a warning
 
 LOAD = {
-    "swiftish": "from swiftish.ring.format import decode; load = lambda p: decode(open(p,'rb').read())",
+    "swiftish": """
+from swiftish.ring.format import decode
+load = lambda path: decode(open(path, "rb").read())
+""",
     "swift": "from swift.common.ring import RingData; load = RingData.load",
 }
 TIMED = """

@@ -86,7 +86,7 @@ def _moved(before: list[list[int]], after: Any) -> int:  # noqa: ANN401 -- Swift
         for old, new in zip(one, two, strict=False)
     )
     slots: int = sum(len(row) for row in after)
-    return slots - same
+    return slots - int(same)
 
 
 def describe(path: str) -> dict[str, Any]:
