@@ -24,6 +24,7 @@ POWER_MAX = 32
 HOURS_MAX = 255  # one byte for each partition says how long ago it moved
 HOUR_S = 3600
 REPLICAS_MAX = 127  # far more than anybody keeps; counts of them are signed bytes
+OVERLOAD_MAX = 1e6  # any device takes whatever dispersion asks for long before
 # Between these, sums and ratios of weights are exact enough to share out whole partitions.
 WEIGHT_MIN, WEIGHT_MAX = 1e-6, 1e12
 
@@ -132,8 +133,8 @@ class Builder:
 
     def set_overload(self, overload: float) -> None:
         """0.1: a device may take 10 % more than its weight says where dispersion gains by it."""
-        if not (math.isfinite(overload) and overload >= 0):
-            raise RingError(f"the overload must be 0 or more, not {overload}")
+        if not 0 <= overload <= OVERLOAD_MAX:
+            raise RingError(f"the overload must be between 0 and {OVERLOAD_MAX:g}, not {overload}")
         self.overload = overload
 
     def set_min_part_hours(self, hours: int) -> None:

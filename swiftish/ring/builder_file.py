@@ -105,8 +105,13 @@ def _save(path: Path, data: bytes, *, now: float) -> None:
     if path.is_dir():
         raise RingError(f"{path.absolute()} can't be written: it is a folder")
     with _explained(path, "written"):
-        backup(path.parent / BACKUPS, path.name, data, now=now)
-        write_durably(path, data, mode=MODE)
+        copy = backup(path.parent / BACKUPS, path.name, data, now=now)
+        try:
+            # What a link leads to is replaced, not the link.
+            write_durably(path.resolve(), data, mode=MODE)
+        except OSError:
+            copy.unlink(missing_ok=True)  # of what never was
+            raise
 
 
 def _fill(path: Path, handle: int, data: bytes) -> None:

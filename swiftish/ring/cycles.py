@@ -40,9 +40,11 @@ _TOO_MANY = 10_000  # replicas in a tier, more than the plan's most
 _TWICE = 1_000_000  # on one device
 _NO_WAY = 100_000_000
 
-_EDGES_MAX = 4_000_000  # entries of the sample's matrix: replicas times devices
+_EDGES_MAX = 1_000_000  # entries of the sample's matrix: replicas times devices
 _STEPS_MAX = 5  # of a circle
-_SEARCHES_MAX = 20_000
+_SEARCHES_MAX = 3_000  # each takes about a millisecond
+# The graph has a place for each pair of devices; where there are more, few are in each other's way.
+_DEVICES_MAX = 2_000
 _WORK_MAX = 100_000_000  # edges looked at in one step of all searches
 _MORE_MOVES = 0.05  # of those that are needed anyhow
 _VAIN_MAX = 100  # searches without success, one after the other, until nothing is expected of more
@@ -65,7 +67,7 @@ def mend(placement: Placement, plan: Plan, table: Table) -> None:
 def _turn_all(faults: "Faults", parts: Indexes, *, moves_max: int) -> None:
     """Look for a circle from the slots of bad partitions, until so many more replicas moved."""
     slots = faults.slots(parts)
-    if not len(slots) or not moves_max:
+    if not len(slots) or not moves_max or len(faults.plan.parts) > _DEVICES_MAX:
         return
     graph = _Graph(faults, slots)
     before = int(faults.placement.loose.sum())
@@ -194,7 +196,7 @@ class _Graph:
         self._faults = faults
         table, rng = faults.table, faults.placement.rng
         devices = faults.plan.tree.width(DEVICE)
-        each = max(4, min(200, _EDGES_MAX // devices**2))
+        each = max(2, min(200, _EDGES_MAX // devices**2))
         some = rng.integers(0, table.size, min(table.size, 4 * each * devices))
         slots = _distinct(some, np.flatnonzero(faults.placement.loose)[: 4 * each * devices])
         slots = slots[faults.free(slots)]

@@ -238,8 +238,8 @@ def _separate(placement: Placement, plan: Plan, where: Table) -> None:
     It takes few devices and partitions that may not move for any to be left by now.
     """
     twice = ((together(where) > 1) & (where != NOWHERE)).any(axis=0)
+    held = np.bincount(where[where != NOWHERE], minlength=len(plan.parts))
     for part in np.flatnonzero(twice):
-        held = np.bincount(where[where != NOWHERE], minlength=len(plan.parts))
         lack = np.where(plan.ideal > 0, (plan.parts - held) / np.maximum(plan.ideal, 1), -np.inf)
         column = where[:, part]
         # Of two on one device the one goes that would move anyhow.
@@ -248,7 +248,9 @@ def _separate(placement: Placement, plan: Plan, where: Table) -> None:
             if column[row] != NOWHERE and column[row] in others:
                 free = lack.copy()
                 free[others[others != NOWHERE]] = -np.inf
+                held[column[row]] -= 1
                 column[row] = free.argmax()
+                held[column[row]] += 1
                 placement.loose[row, part] = placement.touched[part] = True
 
 

@@ -3,8 +3,11 @@
 import errno
 import fcntl
 import os
+import resource
+import signal
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,17 +36,20 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.fixture
-def little_room() -> Iterator[None]:
-    """As if the disk were full: no file may have more than a few bytes."""
-    resource = pytest.importorskip("resource")
-    signal = pytest.importorskip("signal")
-    before, limit = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.RLIMIT_FSIZE
-    old = resource.getrlimit(limit)
-    resource.setrlimit(limit, (10, old[1]))
-    yield
-    resource.setrlimit(limit, old)
-    signal.signal(signal.SIGXFSZ, before)
+@contextmanager
+def little_room(size_bytes: int) -> Iterator[None]:
+    """As if the disk were full: no file may have more bytes.
+
+    For the call in question only: pytest writes files, too (its report, its output).
+    """
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, before)
 
 
 def test_a_builder_and_its_copies(tmp_path: Path) -> None:
@@ -81,16 +87,40 @@ def test_no_copy_replaces_another_of_the_same_second(tmp_path: Path) -> None:
     assert [(tmp_path / "backups" / name).read_bytes() for name in written] == [b"0", b"1", b"2"]
 
 
-@pytest.mark.usefixtures("little_room")
 def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "object.builder"
     path.write_bytes(b"as it was")
     made = builder()
-    with pytest.raises(RingError, match=rf"{tmp_path}/backups/1700000000.object.builder can't be"):
+    with (
+        pytest.raises(RingError, match=rf"{tmp_path}/backups/1700000000.object.builder can't be"),
+        little_room(10),
+    ):
         save_builder(path, made, now=NOW)
     assert made.id == ""
     assert names(tmp_path) == ["object.builder"]
     assert path.read_bytes() == b"as it was"
+
+
+def test_no_copy_stays_of_what_could_not_be_saved(tmp_path: Path) -> None:
+    """The newest copy would be of something that never was."""
+    path = tmp_path / "folder" / "object.builder"
+    path.parent.mkdir()
+    (path.parent / f".{path.name}.new").mkdir()  # in the way of the file, not of its copy
+    with pytest.raises(RingError, match="can't be written"):
+        save_builder(path, builder(), now=NOW)
+    assert list((path.parent / "backups").iterdir()) == []
+
+
+def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
+    """/etc/swift/object.builder may be a link to where builders are kept."""
+    kept, link = tmp_path / "kept.builder", tmp_path / "object.builder"
+    link.symlink_to(kept)
+    save_builder(kept, builder(), now=NOW)
+    changed = load_builder(link)
+    changed.set_weight(0, 7)
+    save_builder(link, changed, now=NOW)
+    assert link.is_symlink()
+    assert load_builder(kept).device(0).weight == 7
 
 
 def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
