@@ -82,6 +82,7 @@ _HELP_FLAGS = {"-h", "--help"}
 
 def main(arguments: Sequence[str], *, prog: str, clock: Clock | None = None) -> int:
     """Run one command.  Returns its exit code, whatever goes wrong."""
+    _stand_in()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -152,6 +153,16 @@ def _run(command: Command, arguments: Sequence[str], *, prog: str, clock: Clock)
                 held.enter_context(locked(folder))
         held.enter_context(naming(files.given))
         return command.run(job)
+
+
+def _stand_in() -> None:
+    """Give who started us without standard streams (`>&-`, some daemons) ones that lead nowhere."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 -- for as long as we live
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 # ---- talking ---------------------------------------------------------------------------------

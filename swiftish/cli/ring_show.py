@@ -28,6 +28,7 @@ from swiftish.ring.picture import picture
 from swiftish.ring.ring import Ring
 from swiftish.ring.sections import head
 from swiftish.ring.svg import svg
+from swiftish.runtime.files import write_durably
 
 WIDTH_MAX = 1000  # no terminal is wider, and a picture of any width would be drawn
 
@@ -65,7 +66,7 @@ def show(job: Job) -> Outcome:
     if job.options.svg is not None:
         target = Path(job.options.svg).absolute()
         with naming(target):
-            target.write_text(svg(seen), "utf-8")
+            write_durably(target, svg(seen).encode(), mode=0o644)
         return Outcome(
             text=f"the picture is in {target}", document={**document, "svg": str(target)}
         )

@@ -347,3 +347,14 @@ def dispersed(document: dict[str, Any]) -> tuple[Numbers, str, Tiers]:
         document["worst"] or "",
         tiers,
     )
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-"])
+def test_streams_that_are_closed(tmp_path: Path, closed: str) -> None:
+    """Some daemons start commands without standard streams: those do their work."""
+    tool = HERE.parents[1] / "tools" / "ring-builder"
+    line = f'"{tool}" b create 4 3 1 {closed}'
+    done = subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, (tmp_path / "b").exists()) == (0, True), done.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -68,10 +68,10 @@ def test_malformed(header: str) -> None:
 @pytest.mark.parametrize("stuff", ["\\", '"', "a/b,", ";", " ", "a/b;c=d,", "/", '"\\', "*/*;q=1,"])
 def test_t81_long_headers_take_no_time(stuff: str) -> None:
     """T81, CVE-2026-71190: 8 KiB of anything is read in well under 10 ms."""
-    start = perf_counter()
+    start = process_time()
     for prefix in ("", 'text/plain;a="'):
         try:
             best_match((prefix + stuff * 8192)[:8192], OFFERS)
         except BadAccept:
             continue
-    assert perf_counter() - start < 0.1
+    assert process_time() - start < 0.1
