@@ -294,7 +294,7 @@ def _eased(
     for level, mask in enumerate(crowded):
         below |= mask[tree.of[level][tree.ids]]
     fewer = np.maximum(low[DEVICE] - 1, np.ceil(ideal - off))
-    more = np.minimum(high[DEVICE] + 1, np.floor(ideal + off))
+    more = np.minimum(np.minimum(high[DEVICE] + 1, np.floor(ideal + off)), partitions)
     low[DEVICE] = np.where(below, np.minimum(fewer, low[DEVICE]), low[DEVICE])
     high[DEVICE] = np.where(below, high[DEVICE], np.maximum(more, high[DEVICE]))
     for level in range(DEVICE):
