@@ -10,8 +10,7 @@ a row, after them all their second ones in the same order, and so on, those with
 replicas of one partition are a whole round apart, and no placement is spread better, though it
 is less mixed (some children get only what has most replicas in the tier).
 
-The order of the partitions and of the children is drawn anew for every tier, so that the devices
-of any two tiers share as many partitions as chance has it, and a lost disk is rebuilt from all.
+The order of the partitions is drawn anew for every level, and that of the children for every tier.
 
 Replicas that stay where they are disturb that.  What is then wrong (more replicas of a partition
 in a tier than the plan's most, or fewer than its least) is mended by exchanging pairs of loose
