@@ -18,7 +18,7 @@ from swiftish.ring.device import ID_MAX, Device
 from swiftish.ring.dispersion import Survey
 from swiftish.ring.errors import DuplicateDevice, RingError, UnknownDevice
 from swiftish.ring.ring import Ring
-from swiftish.ring.table import NOWHERE, Table, TableOfHours, empty_table, rows_of
+from swiftish.ring.table import Table, TableOfHours, empty_table, rows_of
 
 POWER_MAX = 32
 HOURS_MAX = 255  # one byte for each partition says how long ago it moved
@@ -362,6 +362,3 @@ def _check_weight(weight: float) -> None:
         raise RingError(
             f"a weight must be 0, or between {WEIGHT_MIN:g} and {WEIGHT_MAX:g}, not {weight}"
         )
-
-
-assert NOWHERE < 0

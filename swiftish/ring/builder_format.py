@@ -44,7 +44,7 @@ DEFLATE_RATIO_MAX = 1032  # nothing deflates better
 COUNT_MAX = 2**62
 ROWS_MAX = REPLICAS_MAX + 1
 TABLE_ID_MAX = 2**31 - 1  # of a device with partitions: a table has signed numbers of four bytes
-_NOWHERE_OF = {2: 0xFFFF, 4: 0xFFFFFFFF}
+NOWHERE_OF = {2: 0xFFFF, 4: 0xFFFFFFFF}  # by the bytes of an id
 
 # Of `Device`, in the order in which they are stored.
 _DEVICE_FIELDS: dict[str, tuple[type, ...]] = {
@@ -257,7 +257,7 @@ def _packed_table(table: Table) -> list[object]:
 
     To compress ids in no order takes longer than all the rest, and saves a third.
     """
-    width = 2 if int(table.max(initial=0)) < _NOWHERE_OF[2] else 4
+    width = 2 if int(table.max(initial=0)) < NOWHERE_OF[2] else 4
     return [len(table), width, table.astype(f"<u{width}").tobytes()]
 
 
@@ -265,12 +265,12 @@ def _unpacked_table(found: list[Any], *, partitions: int) -> Table:
     if [type(each) for each in found] != [int, int, bytes]:
         raise BadBuilder("the builder's table is not what it must be")
     rows, width, data = found
-    if not 0 < rows <= ROWS_MAX or width not in _NOWHERE_OF:
+    if not 0 < rows <= ROWS_MAX or width not in NOWHERE_OF:
         raise BadBuilder("the builder's table has a size that can't be")
     if len(data) != rows * partitions * width:
         raise BadBuilder("the builder's tables have another size than it says")
     ids = np.frombuffer(data, f"<u{width}").reshape(rows, partitions)
-    nowhere = ids == _NOWHERE_OF[width]
+    nowhere = ids == NOWHERE_OF[width]
     if int(np.where(nowhere, 0, ids).max()) > TABLE_ID_MAX:
         raise BadBuilder("the builder's table names a device that is not there")
     table = ids.astype(np.int32)

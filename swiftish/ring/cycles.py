@@ -223,7 +223,7 @@ class _Graph:
         home = int(faults.table.ravel()[slot])
         ways = [faults.lengths(index)[0]]
         ways[0][home] = _NO_WAY
-        for step in range(1, _STEPS_MAX):
+        for _ in range(1, _STEPS_MAX):
             onwards = ways[-1][:, None] + self._shortest
             before = onwards.argmin(axis=0)
             ways.append(onwards[before, np.arange(len(before))])
@@ -233,7 +233,6 @@ class _Graph:
                 if len(parts) == len(moves):
                     return moves
             ways[-1][home] = _NO_WAY
-            assert step == len(ways) - 1
         return None
 
     def _back(self, ways: list[Lengths], slot: int, home: int) -> list[tuple[int, int]]:

@@ -18,10 +18,10 @@ import numpy.typing as npt
 from swiftish.ring.device import Device, Tier
 from swiftish.ring.errors import RingError
 from swiftish.ring.table import NOWHERE, Indexes, Table, beyond, ranked, row_lengths, together
+from swiftish.ring.tree import LEVELS
 
 # What Swift says for a device without weight that holds partitions: as far off as can be.
 BALANCE_WORST = 999.99
-_LEVELS = 4  # regions, zones, hosts, devices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def allowed(devices: Iterable[Device | None], *, replicas: float) -> dict[Tier, 
     def share(tier: Tier, count: float) -> None:
         for child in children[tier]:
             found[child] = -int(-count // len(children[tier]))
-            if len(child) == _LEVELS:
+            if len(child) == LEVELS:
                 found[child] = min(found[child], 1)
             else:
                 share(child, found[child])
@@ -100,8 +100,7 @@ def dispersion(table: Table, devices: Sequence[Device | None], *, replicas: floa
     """
     partitions = table.shape[1]
     worst = np.zeros(partitions, np.int8)
-    for names, where, limits in _levels(table, devices, replicas=replicas):
-        del names
+    for _, where, limits in _levels(table, devices, replicas=replicas):
         too_many = np.zeros(partitions, np.int8)
         for over in beyond(ranked(where), limits, where):
             too_many += over
@@ -134,7 +133,7 @@ def _levels(
 ) -> Iterator[tuple[list[Tier], Table, npt.NDArray[np.int32]]]:
     """For each kind of tier: their names, which of them each replica is in, how many may be."""
     bounds = allowed(devices, replicas=replicas)
-    for level in range(_LEVELS):
+    for level in range(LEVELS):
         index: dict[Tier, int] = {}
         tier_of = [
             NOWHERE if d is None else index.setdefault(d.tiers[level], len(index)) for d in devices

@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from swiftish.ring import plain_pickle
 from swiftish.ring.builder import HOURS_MAX, POWER_MAX, REPLICAS_MAX, Builder
-from swiftish.ring.builder_format import TABLE_ID_MAX, check
+from swiftish.ring.builder_format import NOWHERE_OF, TABLE_ID_MAX, check
 from swiftish.ring.device import Device, from_document
 from swiftish.ring.errors import BadBuilder, RingError
 from swiftish.ring.table import NOWHERE, Table, TableOfHours
 
-_NOWHERE_OF = {2: 0xFFFF, 4: 0xFFFFFFFF}  # by the bytes of an id
 NUMBER_MAX = 2**62
 
 _DEVICE_KEYS = (
@@ -132,7 +131,7 @@ def _table(found: object, *, partitions: int) -> Table | None:
         raise BadBuilder("the builder's table has a row that is longer than it has partitions")
     table = np.full((len(rows), partitions), NOWHERE, np.int32)
     for number, row in enumerate(rows):
-        placed = row != _NOWHERE_OF.get(row.itemsize, -1)
+        placed = row != NOWHERE_OF.get(row.itemsize, -1)
         if int(row.max(where=placed, initial=0)) > TABLE_ID_MAX:
             raise BadBuilder("the builder's table names a device that is not there")
         table[number, : len(row)] = np.where(placed, row, 0)
