@@ -21,6 +21,7 @@ from swiftish.object.app import ObjectService
 from swiftish.proxy.app import ProxyService
 from swiftish.proxy.request import ProxyContext
 from swiftish.proxy.shared_cache import TABLES, SharedCache
+from swiftish.ring.ring import fixed
 from swiftish.runtime.clock import SystemClock
 from swiftish.runtime.devices import Devices
 from swiftish.runtime.environment import Environment
@@ -73,7 +74,7 @@ def storage_services(node: Node) -> Services:
         policies=node.policies,
         clock=clock,
         limits=settings.limits,
-        account_ring=node.rings.account,
+        account_ring=fixed(node.rings.account),
         transport=transport,
         hash_path=hash_path,
         background=background,
@@ -82,7 +83,7 @@ def storage_services(node: Node) -> Services:
         devices=devices,
         policies=node.policies,
         clock=clock,
-        container_ring=node.rings.container,
+        container_ring=fixed(node.rings.container),
         transport=transport,
         hash_path=hash_path,
         background=background,
@@ -113,9 +114,9 @@ def proxy_child(node: Node, sock: socket.socket, *, cache_path: Path) -> Child:
             limits=node.settings.limits,
             policies=node.policies,
             hash_path=services.hash_path,
-            account_ring=node.rings.account,
-            container_ring=node.rings.container,
-            object_rings=node.rings.objects,
+            account_ring=fixed(node.rings.account),
+            container_ring=fixed(node.rings.container),
+            object_rings={i: fixed(ring) for i, ring in node.rings.objects.items()},
             transport=services.transport,
             cache=SharedCache(shared, services.clock),
             clock=services.clock,

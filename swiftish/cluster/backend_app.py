@@ -34,42 +34,83 @@ class Call:
         return timestamp_header(self.headers, "x-timestamp")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionCall:
+    """A request of another node's worker about a partition; `rest` is what follows in the path."""
+
+    request: Request
+    device: LocalDevice
+    partition: int
+    rest: str
+
+    @property
+    def policy_index(self) -> int:
+        """X-Backend-Storage-Policy-Index, 0 when absent.  Raises Refusal 400."""
+        return integer_header(self.request.headers, "x-backend-storage-policy-index", default=0)
+
+
 Verb = Callable[[Call], Awaitable[Response]]
+PartitionVerb = Callable[[PartitionCall], Awaitable[Response]]
+
+_NONE: Mapping[str, PartitionVerb] = {}
 
 
 class BackendApp:
-    """A Handler made of verbs: `/<device>/<partition>/<account>[/<container>[/<object>]]`.
+    """A Handler made of verbs: `/<device>/<partition>/<account>[/<container>[/<object>]]`, and
+    of those between workers, `/<device>/<partition>[/<rest>]`.
 
     Answers 400 for a path that makes no sense, 405 for an unknown verb, 507 for a device that
     is not here or out of service.  A verb may raise Refusal.
     """
 
-    def __init__(self, devices: Devices, verbs: Mapping[str, Verb]) -> None:
+    def __init__(
+        self,
+        devices: Devices,
+        verbs: Mapping[str, Verb],
+        partition_verbs: Mapping[str, PartitionVerb] = _NONE,
+    ) -> None:
         self._devices = devices
         self._verbs = verbs
+        self._partition_verbs = partition_verbs
+        self._allowed = ", ".join(sorted((*verbs, *partition_verbs)))
 
     async def __call__(self, request: Request) -> Response:
         verb = self._verbs.get(request.method)
-        if verb is None:
-            return plain(405, "unknown verb", {"allow": ", ".join(sorted(self._verbs))})
-        parts = request.path.split("/", 5)
-        if len(parts) < 4 or parts[0] or not parts[2].isdecimal() or not all(parts[1:4]):
+        partition_verb = self._partition_verbs.get(request.method)
+        if verb is None and partition_verb is None:
+            return plain(405, "unknown verb", {"allow": self._allowed})
+        parts = request.path.split("/", 5 if verb else 3)
+        if (
+            len(parts) < (4 if verb else 3)
+            or parts[0]
+            or not (parts[2].isascii() and parts[2].isdecimal())
+            or not all(parts[1 : 4 if verb else 3])
+        ):
             return plain(400, f"not a backend path: {request.path[:100]!r}")
         device = self._devices.get(parts[1])
         if device is None or device.out_of_service is not None:
             return plain(507, f"device {parts[1]} is not in service")
-        call = Call(
-            request=request,
-            device=device,
-            partition=int(parts[2]),
-            account=parts[3],
-            container=parts[4] if len(parts) > 4 else None,
-            object=parts[5] if len(parts) > 5 else None,
-        )
         try:
-            return await verb(call)
+            if verb is not None:
+                return await verb(_call(request, device, parts))
+            assert partition_verb is not None
+            rest = parts[3] if len(parts) > 3 else ""
+            return await partition_verb(
+                PartitionCall(request=request, device=device, partition=int(parts[2]), rest=rest)
+            )
         except Refusal as refusal:
             return refusal.response()
+
+
+def _call(request: Request, device: LocalDevice, parts: list[str]) -> Call:
+    return Call(
+        request=request,
+        device=device,
+        partition=int(parts[2]),
+        account=parts[3],
+        container=parts[4] if len(parts) > 4 else None,
+        object=parts[5] if len(parts) > 5 else None,
+    )
 
 
 def integer_header(headers: Mapping[str, str], name: str, *, default: int) -> int:

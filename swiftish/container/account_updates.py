@@ -11,7 +11,7 @@ from swiftish.container.settings import ContainerSettings
 from swiftish.domain.timestamp import Timestamp
 from swiftish.http.message import Context, Request
 from swiftish.ring.device import Device
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import RingSource
 from swiftish.runtime.tasks import Background
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class AccountUpdates:
     def __init__(
         self,
         *,
-        ring: Ring,
+        ring: RingSource,
         transport: Transport,
         background: Background,
         settings: ContainerSettings,
@@ -97,7 +97,7 @@ class AccountUpdates:
             return 0, ()
         nodes: list[Device] = []
         for host, name in zip(hosts, names, strict=True):
-            node = self._ring.find(address=host, device=name)
+            node = self._ring().find(address=host, device=name)
             if node is None:
                 log.warning("account is not in the ring", extra={"node": f"{host}/{name}"[:100]})
             else:

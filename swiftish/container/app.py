@@ -28,7 +28,7 @@ from swiftish.domain.policy import PolicySet
 from swiftish.domain.rows import ObjectRow, listing_entries
 from swiftish.http.message import Handler, Response
 from swiftish.http.replies import Refusal, empty
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import RingSource
 from swiftish.runtime.clock import Clock
 from swiftish.runtime.devices import Devices
 from swiftish.runtime.environment import Reader
@@ -48,7 +48,7 @@ class ContainerService:
         policies: PolicySet,
         clock: Clock,
         limits: Limits,
-        account_ring: Ring,
+        account_ring: RingSource,
         transport: Transport,
         hash_path: HashPath,
         background: Background,

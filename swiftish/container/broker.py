@@ -57,7 +57,7 @@ class Info:
         return sums[place] if sums else 0
 
 
-class Report(NamedTuple):
+class Unreported(NamedTuple):
     """A container of whose change the accounts have not heard yet, and that change."""
 
     digest: bytes
@@ -262,19 +262,19 @@ def _make_container(writer: Writer, change: RowChange) -> int:
 # ---- what the accounts have not heard --------------------------------------------------------
 
 
-def dirty(reader: Reader, *, after: bytes, limit: int) -> list[Report]:
+def dirty(reader: Reader, *, after: bytes, limit: int) -> list[Unreported]:
     """The next `limit` dirty containers behind `after`, in the order of their hashes."""
-    found: list[Report] = []
+    found: list[Unreported] = []
     for digest, mark in reader.scan(DIRTY, start=after + b"\0" if after else b""):
         info = find(reader, digest)
         assert info is not None, "what is marked is there"
-        found.append(Report(digest, mark, info))
+        found.append(Unreported(digest, mark, info))
         if len(found) == limit:
             break
     return found
 
 
-def told(writer: Writer, reports: Sequence[Report]) -> None:
+def told(writer: Writer, reports: Sequence[Unreported]) -> None:
     """Remove the marks, but for those of containers that have changed again since."""
     for report in reports:
         if writer.get(DIRTY, report.digest) == report.mark:

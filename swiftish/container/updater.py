@@ -11,16 +11,16 @@ from functools import partial
 from swiftish.cluster.transport import Transport
 from swiftish.container import broker
 from swiftish.container.account_updates import send_report
-from swiftish.container.broker import Report
+from swiftish.container.broker import Unreported
 from swiftish.container.settings import ContainerSettings
 from swiftish.db.pool import Pool
 from swiftish.domain.hashing import HashPath
 from swiftish.http.message import Context
 from swiftish.http.replies import Refusal
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import RingSource
 from swiftish.runtime.clock import Clock
 from swiftish.runtime.devices import Devices, LocalDevice
-from swiftish.runtime.worker import Progress
+from swiftish.runtime.worker import Progress, Report
 
 
 class ContainerUpdater:
@@ -34,12 +34,13 @@ class ContainerUpdater:
         devices: Devices,
         pool: Pool,
         clock: Clock,
-        account_ring: Ring,
+        account_ring: RingSource,
         transport: Transport,
         hash_path: HashPath,
         settings: ContainerSettings,
     ) -> None:
         self.interval_s = settings.report_interval_s
+        self.report = Report()
         self._devices = devices
         self._pool = pool
         self._clock = clock
@@ -79,7 +80,7 @@ class ContainerUpdater:
         self._after[device.name] = reports[-1].digest if more else b""
         return more
 
-    async def _report(self, device: LocalDevice, reports: list[Report]) -> None:
+    async def _report(self, device: LocalDevice, reports: list[Unreported]) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [(report, group.create_task(self._send(report))) for report in reports]
         taken = [report for report, task in tasks if task.result()]
@@ -88,14 +89,15 @@ class ContainerUpdater:
         if taken:
             await self._pool.commit(device, lambda writer: broker.told(writer, taken))
 
-    async def _send(self, report: Report) -> bool:
+    async def _send(self, report: Unreported) -> bool:
         """Tell all primaries; True when all of them took it."""
         head = report.info.head
-        partition = self._ring.partition(self._hash_path(head.account))
+        ring = self._ring()
+        partition = ring.partition(self._hash_path(head.account))
         timestamp = max(self._clock.timestamp(), head.put, head.delete)
         context = Context()
         taken = True
-        for node in self._ring.primaries(partition):
+        for node in ring.primaries(partition):
             status = await send_report(
                 self._transport,
                 node,

@@ -17,7 +17,7 @@ from swiftish.object.recovery import Recovery
 from swiftish.object.settings import ObjectSettings
 from swiftish.object.sweeper import Sweeper
 from swiftish.object.updater import Updater
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import RingSource
 from swiftish.runtime.clock import Clock
 from swiftish.runtime.devices import Devices
 from swiftish.runtime.files import Files
@@ -38,7 +38,7 @@ class ObjectService:
         devices: Devices,
         policies: PolicySet,
         clock: Clock,
-        container_ring: Ring,
+        container_ring: RingSource,
         transport: Transport,
         hash_path: HashPath,
         background: Background,

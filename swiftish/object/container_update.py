@@ -15,7 +15,7 @@ from swiftish.object.current import Current
 from swiftish.object.index import Indexes, Node, Update, pending_key
 from swiftish.object.metadata import SYSMETA, Metadata
 from swiftish.ring.device import Device
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import RingSource
 from swiftish.runtime.devices import LocalDevice
 from swiftish.runtime.environment import EnvironmentTrouble
 
@@ -124,7 +124,7 @@ class ContainerUpdates:
     """Tells containers of changes.  Only devices of the container ring are ever contacted."""
 
     def __init__(
-        self, *, transport: Transport, ring: Ring, indexes: Indexes, timeout_s: float
+        self, *, transport: Transport, ring: RingSource, indexes: Indexes, timeout_s: float
     ) -> None:
         self._transport = transport
         self._ring = ring
@@ -167,7 +167,7 @@ class ContainerUpdates:
                 group.create_task(self._send(update, node, left, context))
 
     async def _send(self, update: Update, node: Node, left: set[Node], context: Context) -> None:
-        device = self._ring.find(address=node.address, device=node.device)
+        device = self._ring().find(address=node.address, device=node.device)
         if device is None:
             log.warning("not in the container ring", extra={"node": node.address})
             return

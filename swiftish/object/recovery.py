@@ -24,7 +24,7 @@ from swiftish.object.reader import encoded_metadata, find, read_current
 from swiftish.object.settings import ObjectSettings
 from swiftish.runtime.devices import Devices, LocalDevice
 from swiftish.runtime.environment import EnvironmentTrouble
-from swiftish.runtime.worker import Progress
+from swiftish.runtime.worker import Progress, Report
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class Recovery:
         settings: ObjectSettings,
     ) -> None:
         self.interval_s = settings.recovery_interval_s
+        self.report = Report()
         self._devices = devices
         self._disk_of = disk_of
         self._indexes = indexes

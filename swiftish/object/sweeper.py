@@ -10,7 +10,7 @@ from swiftish.object.async_disk import AsyncDisk
 from swiftish.object.disk import Disk
 from swiftish.object.settings import ObjectSettings
 from swiftish.runtime.devices import Devices, LocalDevice
-from swiftish.runtime.worker import Progress
+from swiftish.runtime.worker import Progress, Report
 
 BATCH = 500
 
@@ -28,6 +28,7 @@ class Sweeper:
         settings: ObjectSettings,
     ) -> None:
         self.interval_s = settings.sweep_interval_s
+        self.report = Report()
         self._devices = devices
         self._disk_of = disk_of
         self._todo: list[LocalDevice] = []

@@ -10,11 +10,11 @@ from swiftish.http.message import Context
 from swiftish.object.container_update import ContainerUpdates
 from swiftish.object.index import Indexes, Node, Update
 from swiftish.object.settings import ObjectSettings
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import RingSource
 from swiftish.runtime.clock import Clock
 from swiftish.runtime.devices import Devices, LocalDevice
 from swiftish.runtime.environment import EnvironmentTrouble
-from swiftish.runtime.worker import Progress
+from swiftish.runtime.worker import Progress, Report
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,13 @@ class Updater:
         devices: Devices,
         indexes: Indexes,
         updates: ContainerUpdates,
-        ring: Ring,
+        ring: RingSource,
         hash_path: HashPath,
         clock: Clock,
         settings: ObjectSettings,
     ) -> None:
         self.interval_s = settings.updater_interval_s
+        self.report = Report()
         self._silent: set[Node] = set()
         self._tried = self._achieved = False
         self._devices = devices
@@ -123,14 +124,14 @@ class Updater:
         known = [
             node
             for node in update.nodes
-            if self._ring.find(address=node.address, device=node.device) is not None
+            if self._ring().find(address=node.address, device=node.device) is not None
         ]
         if known and len(known) == len(update.nodes):
             return update
-        partition = self._ring.partition(self._hash_path(update.account, update.container))
+        partition = self._ring().partition(self._hash_path(update.account, update.container))
         primaries = (
             Node(address=device.address, device=device.device)
-            for device in self._ring.primaries(partition)
+            for device in self._ring().primaries(partition)
         )
         nodes = tuple(dict.fromkeys((*known, *primaries)))
         return replace(update, partition=partition, nodes=nodes)

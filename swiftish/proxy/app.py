@@ -25,7 +25,7 @@ from swiftish.proxy.middleware.tempauth import TempauthSettings
 from swiftish.proxy.pipeline import public_pipeline
 from swiftish.proxy.router import Router
 from swiftish.proxy.settings import ProxySettings
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import RingSource
 from swiftish.runtime.clock import Clock
 from swiftish.runtime.tasks import Background
 from swiftish.runtime.threads import DeviceThreads
@@ -49,9 +49,9 @@ class ProxyService:
         limits: Limits,
         policies: PolicySet,
         hash_path: HashPath,
-        account_ring: Ring,
-        container_ring: Ring,
-        object_rings: Mapping[int, Ring],
+        account_ring: RingSource,
+        container_ring: RingSource,
+        object_rings: Mapping[int, RingSource],
         transport: Transport,
         cache: Cache,
         clock: Clock,

@@ -5,9 +5,10 @@ Pure.
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -164,6 +165,15 @@ class Ring:
             if not there.all() and not (found := there.take(ids)).all():
                 missing = int(ids[int(np.argmin(found))])
                 raise RingError(f"the ring's table names device {missing}, which was removed")
+
+
+# A ring changes while servers run: whoever keeps one asks for the newest each time.
+RingSource: TypeAlias = Callable[[], Ring]
+
+
+def fixed(ring: Ring) -> RingSource:
+    """A source that always gives the same ring."""
+    return lambda: ring
 
 
 def _met(views: Sequence[_Ids], run: range, tier: _Tier, known: set[int]) -> list[int]:

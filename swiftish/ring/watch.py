@@ -15,7 +15,7 @@ from swiftish.ring.errors import BadRing, RingError
 from swiftish.ring.format import decode
 from swiftish.ring.ring import Ring
 from swiftish.runtime.threads import DeviceThreads
-from swiftish.runtime.worker import Progress
+from swiftish.runtime.worker import Progress, Report
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class RingWatcher:
     interval_s = INTERVAL_S
 
     def __init__(self, files: Sequence[RingFile], threads: DeviceThreads) -> None:
+        self.report = Report()
         self._files = files
         self._threads = threads
 

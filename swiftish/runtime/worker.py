@@ -1,14 +1,16 @@
 """Workers: background work in units, with the loop, the pace and the shutdown written once.
 
-A worker does one unit of work and says how it stands.  An exception costs that unit, is counted
-and logged, and the worker backs off.
+A worker does one unit of work and says how it stands.  Its units make up passes: one pass looks at
+everything the worker is there for, once.  An exception costs a unit, is counted and logged, and the
+worker backs off.
 """
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Literal, Protocol
 
 log = logging.getLogger(__name__)
 
@@ -19,21 +21,62 @@ class Progress(Enum):
     DONE = "done"  # finished for good
 
 
+@dataclass(slots=True)
+class Report:
+    """How a worker stands, for people and for /recon; the worker writes it, others read.
+
+    `done` of `total` (None: not known beforehand) belong to the pass that is under way, or to the
+    last one while the worker rests.  Times are seconds since the epoch.  `counters` go on counting
+    as long as the process lives: what a worker has done, by the names that its docstring gives.
+    """
+
+    state: Literal["working", "resting", "failing", "ended"] = "resting"
+    passes: int = 0  # completed
+    pass_began: float = 0.0
+    last_pass_began: float = 0.0
+    last_pass_s: float = 0.0
+    done: int = 0
+    bytes: int = 0
+    total: int | None = None
+    errors: int = 0
+    last_error: str = ""
+    counters: Counter[str] = field(default_factory=Counter)
+
+    def begin_pass(self, now: float, *, total: int | None = None) -> None:
+        """A pass begins at `now`; it has `total` units, if that is known."""
+        self.pass_began, self.done, self.bytes, self.total = now, 0, 0, total
+
+    def advance(self, units: int = 1, *, size: int = 0) -> None:
+        """So many more units, and bytes, of this pass are done."""
+        self.done += units
+        self.bytes += size
+
+    def end_pass(self, now: float) -> None:
+        """The pass has looked at everything."""
+        self.passes += 1
+        self.last_pass_began, self.last_pass_s = self.pass_began, max(0.0, now - self.pass_began)
+
+    @property
+    def left(self) -> int | None:
+        """Units of this pass that are still to be done, where that is known."""
+        return None if self.total is None else max(0, self.total - self.done)
+
+    def rate(self, now: float) -> float:
+        """Units in a second, in the pass that is under way or, when at rest, the last one."""
+        took_s = now - self.pass_began if self.state == "working" else self.last_pass_s
+        return self.done / took_s if took_s > 0 else 0.0
+
+
 class Worker(Protocol):
-    """`interval_s`: how long to rest when idle."""
+    """`interval_s`: how long to rest when idle.  `name` is what operators call it."""
 
     name: str
     interval_s: float
+    report: Report
 
     async def work(self) -> Progress:
         """Do one unit of work, if there is one."""
         ...
-
-
-@dataclass(slots=True)
-class Statistics:
-    units: int = 0
-    errors: int = 0
 
 
 BACK_OFF_MAX_S = 60.0
@@ -45,24 +88,31 @@ def back_off_s(interval_s: float, failures: int) -> float:
     return min(BACK_OFF_MAX_S, interval_s * 2.0 ** min(failures, _DOUBLINGS_MAX))
 
 
-async def run_once(worker: Worker) -> Statistics:
-    """Work until the worker is idle or done; what a unit raises is raised."""
-    statistics = Statistics()
-    while await worker.work() is Progress.BUSY:
-        statistics.units += 1
-    return statistics
+async def run_once(worker: Worker) -> int:
+    """Work until the worker is idle or done; how many units.  What a unit raises is raised."""
+    units = 0
+    worker.report.state = "working"
+    try:
+        while await worker.work() is Progress.BUSY:
+            units += 1
+    finally:
+        worker.report.state = "ended"
+    return units
 
 
-async def run_forever(worker: Worker, *, stopping: asyncio.Event) -> Statistics:
+async def run_forever(worker: Worker, *, stopping: asyncio.Event) -> None:
     """Work and rest until `stopping` is set or the worker is done."""
-    statistics = Statistics()
+    report = worker.report
     failures = 0
     while not stopping.is_set():
         rest_s = 0.0
+        report.state = "working"
         try:
             progress = await worker.work()
-        except Exception:  # the one place that answers for all workers
-            statistics.errors += 1
+        except Exception as error:  # the one place that answers for all workers
+            report.errors += 1
+            report.last_error = repr(error)
+            report.state = "failing"
             failures += 1
             rest_s = back_off_s(worker.interval_s, failures)
             log.exception("worker failed", extra={"worker": worker.name})
@@ -71,9 +121,8 @@ async def run_forever(worker: Worker, *, stopping: asyncio.Event) -> Statistics:
             if progress is Progress.DONE:
                 break
             if progress is Progress.IDLE:
+                report.state = "resting"
                 rest_s = worker.interval_s
-            else:
-                statistics.units += 1
         if rest_s:
             try:
                 async with asyncio.timeout(rest_s):
@@ -82,4 +131,4 @@ async def run_forever(worker: Worker, *, stopping: asyncio.Event) -> Statistics:
                 continue
         else:
             await asyncio.sleep(0)  # let requests in between two units
-    return statistics
+    report.state = "ended"

@@ -17,7 +17,7 @@ from swiftish.http.replies import plain
 from swiftish.object.app import ObjectService
 from swiftish.object.settings import ObjectSettings
 from swiftish.ring.device import Device
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import Ring, fixed
 from swiftish.runtime.devices import Devices, LocalDevice
 from swiftish.runtime.files import Files
 from swiftish.runtime.tasks import Background
@@ -110,7 +110,7 @@ class Node:
             devices=self.devices,
             policies=POLICIES,
             clock=self.clock,
-            container_ring=RING,
+            container_ring=fixed(RING),
             transport=self.containers,
             hash_path=HASH_PATH,
             background=self.background,

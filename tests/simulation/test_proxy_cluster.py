@@ -23,6 +23,7 @@ from swiftish.http.message import Body, Bytes, Request
 from swiftish.proxy.app import ProxyService
 from swiftish.proxy.request import ProxyContext
 from swiftish.proxy.settings import ProxySettings
+from swiftish.ring.ring import fixed
 from swiftish.runtime.tasks import Background
 from tests.fakes.cache import MemoryCache
 from tests.fakes.clock import LoopClock
@@ -79,9 +80,9 @@ class World:
             limits=Limits(),
             policies=PolicySet((Policy(index=0, name="gold", default=True, replicas=3),)),
             hash_path=HashPath(prefix=b"", suffix=b"s"),
-            account_ring=ring,
-            container_ring=ring,
-            object_rings={0: ring},
+            account_ring=fixed(ring),
+            container_ring=fixed(ring),
+            object_rings={0: fixed(ring)},
             transport=self.cluster,
             cache=MemoryCache(self.clock),
             clock=self.clock,

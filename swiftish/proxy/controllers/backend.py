@@ -15,7 +15,7 @@ from swiftish.domain.policy import Policy, PolicySet
 from swiftish.http.message import Request
 from swiftish.http.replies import Refusal
 from swiftish.proxy.settings import ProxySettings
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import RingSource
 from swiftish.runtime.clock import Clock
 
 
@@ -27,9 +27,9 @@ class Backend:
     limits: Limits
     policies: PolicySet
     hash_path: HashPath
-    account_ring: Ring
-    container_ring: Ring
-    object_rings: Mapping[int, Ring]
+    account_ring: RingSource
+    container_ring: RingSource
+    object_rings: Mapping[int, RingSource]
     clock: Clock
     nodes: Nodes
     reader: Reader
@@ -38,16 +38,16 @@ class Backend:
 
     def account(self, target: Target) -> Place:
         """Where an account is."""
-        return place_of("account", self.account_ring, self.hash_path, Target(target.account))
+        return place_of("account", self.account_ring(), self.hash_path, Target(target.account))
 
     def container(self, target: Target) -> Place:
         """Where a container is."""
         owner = Target(target.account, target.container)
-        return place_of("container", self.container_ring, self.hash_path, owner)
+        return place_of("container", self.container_ring(), self.hash_path, owner)
 
     def object(self, target: Target, policy: Policy) -> Place:
         """Where an object of a policy is."""
-        return place_of("object", self.object_rings[policy.index], self.hash_path, target)
+        return place_of("object", self.object_rings[policy.index](), self.hash_path, target)
 
     def policy(self, index: int) -> Policy:
         """The policy of a container's objects.  Raises Refusal 503 for one nobody knows."""

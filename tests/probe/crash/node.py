@@ -19,7 +19,7 @@ from swiftish.object.index import PENDING
 from swiftish.object.paths import INDEX
 from swiftish.object.settings import ObjectSettings
 from swiftish.ring.device import Device
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import Ring, fixed
 from swiftish.runtime.devices import Devices, LocalDevice
 from swiftish.runtime.environment import Environment
 from swiftish.runtime.files import Files
@@ -87,7 +87,7 @@ async def started(root: Path, *, files: Files | None = None) -> AsyncIterator[No
         devices=devices,
         policies=POLICIES,
         clock=clock,
-        container_ring=RING,
+        container_ring=fixed(RING),
         transport=transport,
         hash_path=HASH_PATH,
         background=background,
@@ -99,7 +99,7 @@ async def started(root: Path, *, files: Files | None = None) -> AsyncIterator[No
         policies=POLICIES,
         clock=clock,
         limits=Limits(),
-        account_ring=RING,
+        account_ring=fixed(RING),
         transport=transport,
         hash_path=HASH_PATH,
         background=background,

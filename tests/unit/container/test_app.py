@@ -20,7 +20,7 @@ from swiftish.domain.timestamp import Timestamp
 from swiftish.http.message import Bytes, Handler, Request, Response
 from swiftish.http.replies import empty
 from swiftish.ring.device import Device
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import Ring, fixed
 from swiftish.runtime.devices import Devices
 from swiftish.runtime.tasks import Background
 from swiftish.runtime.worker import Progress
@@ -72,7 +72,7 @@ class Node:
             policies=POLICIES,
             clock=self.clock,
             limits=Limits(container_listing_limit=100),
-            account_ring=ring_of(*names),
+            account_ring=fixed(ring_of(*names)),
             transport=LocalTransport(handlers),
             hash_path=HASH_PATH,
             background=self.background,

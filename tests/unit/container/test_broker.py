@@ -239,7 +239,7 @@ def test_t60_a_row_that_comes_after_the_deletion(environment: Environment) -> No
 def test_marks(environment: Environment) -> None:
     """A change marks the container; what was told removes the mark, unless it changed since."""
 
-    def dirty() -> list[broker.Report]:
+    def dirty() -> list[broker.Unreported]:
         with environment.read() as reader:
             return broker.dirty(reader, after=b"", limit=10)
 

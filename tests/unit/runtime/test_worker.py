@@ -4,7 +4,14 @@ import asyncio
 
 import pytest
 
-from swiftish.runtime.worker import BACK_OFF_MAX_S, Progress, back_off_s, run_forever, run_once
+from swiftish.runtime.worker import (
+    BACK_OFF_MAX_S,
+    Progress,
+    Report,
+    back_off_s,
+    run_forever,
+    run_once,
+)
 
 
 class Scripted:
@@ -15,6 +22,7 @@ class Scripted:
 
     def __init__(self, *script: Progress | Exception) -> None:
         self.script = list(script)
+        self.report = Report()
 
     async def work(self) -> Progress:
         step = self.script.pop(0)
@@ -25,14 +33,15 @@ class Scripted:
 
 def test_once_works_until_idle() -> None:
     worker = Scripted(Progress.BUSY, Progress.BUSY, Progress.IDLE, Progress.BUSY)
-    assert asyncio.run(run_once(worker)).units == 2
+    assert asyncio.run(run_once(worker)) == 2
     assert worker.script == [Progress.BUSY]
 
 
 def test_an_exception_costs_one_unit(caplog: pytest.LogCaptureFixture) -> None:
     worker = Scripted(Progress.BUSY, OSError("disk"), Progress.IDLE, Progress.BUSY, Progress.DONE)
-    statistics = asyncio.run(run_forever(worker, stopping=asyncio.Event()))
-    assert (statistics.units, statistics.errors) == (2, 1)
+    asyncio.run(run_forever(worker, stopping=asyncio.Event()))
+    report = worker.report
+    assert (report.errors, report.last_error, report.state) == (1, "OSError('disk')", "ended")
     assert "worker failed" in caplog.text
 
 

@@ -34,6 +34,7 @@ from swiftish.proxy.info import CachedInfos
 from swiftish.proxy.request import ProxyContext
 from swiftish.proxy.router import Router
 from swiftish.proxy.settings import ProxySettings
+from swiftish.ring.ring import fixed
 from swiftish.runtime.tasks import Background
 from swiftish.runtime.threads import DeviceThreads
 from tests.fakes.cache import MemoryCache
@@ -99,9 +100,9 @@ class Proxy:
                 )
             ),
             hash_path=HashPath(prefix=b"", suffix=b"s"),
-            account_ring=self.cluster.ring,
-            container_ring=self.cluster.ring,
-            object_rings={0: self.cluster.ring, 1: self.cluster.ring, 2: self.cluster.ring},
+            account_ring=fixed(self.cluster.ring),
+            container_ring=fixed(self.cluster.ring),
+            object_rings=dict.fromkeys((0, 1, 2), fixed(self.cluster.ring)),
             clock=self.clock,
             nodes=nodes,
             reader=Reader(calls, nodes),
