@@ -13,16 +13,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["ring"]:  # its arguments come in an order that argparse does not know
         return ring.main(given[1:], prog="swiftish ring")
-    from swiftish.cli import serve  # noqa: PLC0415 -- all of the server, which rings do without
+    from swiftish.cli import config, serve, workers  # noqa: PLC0415 -- the server: not for rings
 
     parser = argparse.ArgumentParser(
         prog="swiftish", description="An object storage server that speaks OpenStack Swift's API."
     )
     parser.add_argument("--version", action="version", version=f"swiftish {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    command = commands.add_parser("serve", help=serve.HELP, description=serve.HELP)
-    serve.add_arguments(command)
-    command.set_defaults(run=serve.run)
+    for name, module in (("serve", serve), ("config", config), ("workers", workers)):
+        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     commands.add_parser("ring", help=ring.HELP, add_help=False)
     parsed = parser.parse_args(given)
     result = parsed.run(parsed)

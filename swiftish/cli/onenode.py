@@ -12,19 +12,17 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from swiftish.cli.node import Node, Rings, Unusable, load_rings, ring_file_name
 from swiftish.cli.settings import NodeSettings, ServerSettings
 from swiftish.domain.policy import PolicySet
 from swiftish.ring.device import Device
-from swiftish.ring.errors import RingError
 from swiftish.ring.even import even_ring
 from swiftish.ring.format import encode
 from swiftish.ring.hash_id import hash_id
-from swiftish.ring.ring import Ring
-from swiftish.ring.watch import load_ring
 from swiftish.runtime.files import Files, write_durably
 from swiftish.runtime.settings import BadSettings, Table, build, merge, read_toml
 
@@ -34,34 +32,13 @@ XATTR_PROBE = "user.swiftish.probe"
 FIRST_USER = ("admin", "admin")
 
 
-class Unusable(Exception):
-    """The data folder can't be used; the message is a sentence for the operator."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Rings:
-    account: Ring
-    container: Ring
-    objects: Mapping[int, Ring]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """All that a process needs to serve a data folder."""
+class OneNode:
+    """A data folder that can be served."""
 
     data: Path
-    settings: NodeSettings
-    policies: PolicySet
-    rings: Rings
     first_start: bool
-
-    @property
-    def devices_root(self) -> Path:
-        return self.data / "devices"
-
-    @property
-    def device_names(self) -> list[str]:
-        return _device_names(self.settings.cluster.devices)
+    node: Node
 
 
 def lock(data: Path) -> int:
@@ -89,12 +66,14 @@ def server_settings(data: Path, above: Table, *, source: Path | None) -> ServerS
     return _build(merge(found, above), source or own).server
 
 
-def open_node(data: Path, above: Table, *, source: Path | None, users: list[Table]) -> Node:
+def open_node(
+    data: Path, above: Table, *, source: Path | None, users: list[Table], run: Path | None = None
+) -> OneNode:
     """Read the settings' layers; make what is missing of settings, rings and devices.
 
     `above` is what goes over the folder's own settings, `source` the file it came from (for
-    messages), `users` are those of `--user`.  The caller holds the lock.  Raises Unusable and
-    BadSettings; what is on disk already is never changed.
+    messages), `users` are those of `--user`, `run` is the run folder (cli/node.py).  The caller
+    holds the lock.  Raises Unusable and BadSettings; what is on disk already is never changed.
     """
     own = data / SETTINGS_FILE
     first_start = not own.exists()
@@ -113,9 +92,16 @@ def open_node(data: Path, above: Table, *, source: Path | None, users: list[Tabl
     rings = _rings(data / "rings", settings, policies)
     if first_start:
         write_durably(own, _spell(table, policies).encode(), mode=0o600)
-    return Node(
-        data=data, settings=settings, policies=policies, rings=rings, first_start=first_start
+    node = Node(
+        settings=settings,
+        policies=policies,
+        rings=rings,
+        devices_root=data / "devices",
+        run=run or data,
+        listens={"proxy": settings.server.bind, "account": "", "container": "", "object": ""},
+        source=source,
     )
+    return OneNode(data=data, first_start=first_start, node=node)
 
 
 def _is_fresh(data: Path) -> bool:
@@ -209,14 +195,16 @@ def _make_devices(root: Path, names: Iterable[str]) -> None:
 def _rings(folder: Path, settings: NodeSettings, policies: PolicySet) -> Rings:
     """Load the rings, making those that are missing.  Raises Unusable."""
     cluster = settings.cluster
-    wanted = {"account": cluster.replicas, "container": cluster.replicas}
+    wanted = {
+        ring_file_name("account"): cluster.replicas,
+        ring_file_name("container"): cluster.replicas,
+    }
     for policy in policies:
-        wanted[_object_ring(policy.index)] = policy.replicas
+        wanted[ring_file_name("object", policy.index)] = policy.replicas
     expected = hash_id(cluster.hash_prefix.encode(), cluster.hash_suffix.encode())
     folder.mkdir(exist_ok=True)
-    found: dict[str, Ring] = {}
     for name, replicas in wanted.items():
-        path = folder / f"{name}.ring.gz"
+        path = folder / name
         if not path.exists():
             devices = [
                 Device(id=number, device=device)
@@ -224,21 +212,15 @@ def _rings(folder: Path, settings: NodeSettings, policies: PolicySet) -> Rings:
             ]
             ring = even_ring(devices, replicas=replicas, power=cluster.part_power, hash_id=expected)
             write_durably(path, encode(ring), mode=0o644)
-        try:
-            found[name] = load_ring(path, hash_id=expected)
-        except RingError as error:
-            raise Unusable(str(error)) from None
-        if found[name].replicas != replicas:
+    indexes = [policy.index for policy in policies]
+    rings = load_rings(folder, indexes, expected_hash_id=expected)
+    for file in rings.files:
+        if file.current().replicas != wanted[file.path.name]:
             raise Unusable(
-                f"{path}: the ring has {found[name].replicas} replicas, "
-                f"the settings want {replicas}"
+                f"{file.path}: the ring has {file.current().replicas} replicas, "
+                f"the settings want {wanted[file.path.name]}"
             )
-    objects = {policy.index: found[_object_ring(policy.index)] for policy in policies}
-    return Rings(account=found["account"], container=found["container"], objects=objects)
-
-
-def _object_ring(index: int) -> str:
-    return f"object-{index}" if index else "object"
+    return rings
 
 
 def _spell(table: Table, policies: PolicySet) -> str:

@@ -1,29 +1,40 @@
-"""`swiftish serve`: a whole Swift on one machine."""
+"""`swiftish serve`: a whole Swift on one machine, or a node of a cluster."""
 
 import argparse
+import logging
 import os
 import shlex
 import shutil
+import socket
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from swiftish import __version__
-from swiftish.cli.onenode import SETTINGS_FILE, Node, Unusable, lock, open_node, server_settings
-from swiftish.cli.wiring import fresh_cache_path, proxy_child, workers_child
+from swiftish.cli.node import (
+    KINDS,
+    Node,
+    Unusable,
+    findings,
+    is_cluster_node,
+    open_cluster_node,
+    parse_address,
+)
+from swiftish.cli.onenode import SETTINGS_FILE, OneNode, lock, open_node, server_settings
+from swiftish.cli.running import add_node_arguments, config_of, fresh_run_folder, run_folder
+from swiftish.cli.settings import ServerSettings, Service
+from swiftish.cli.wiring import serving_child, workers_child
 from swiftish.runtime.logs import configure
 from swiftish.runtime.process import CannotListen, Child, Supervisor, listen, with_only
 from swiftish.runtime.settings import BadSettings, Table, merge, read_toml
 
-HELP = "serve the whole of Swift on this machine, from one data folder"
+log = logging.getLogger(__name__)
+
+HELP = "serve the whole of Swift on this machine from one data folder, or a node of a cluster"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        default="./swiftish-data",
-        help="where everything is kept (%(default)s)",
-    )
+    add_node_arguments(parser)
     parser.add_argument("--bind", metavar="HOST:PORT", help="where to listen (127.0.0.1:8080)")
     parser.add_argument(
         "--workers", metavar="N", type=int, help="serving processes (one for each core)"
@@ -41,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a user; may be given several times (a user with a random key is made when none is)",
     )
-    parser.add_argument("--config", metavar="FILE", help="a settings file (TOML)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,8 +64,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    config, table = config_of(arguments)
+    if config is not None and is_cluster_node(table):
+        return _serve_cluster_node(arguments, config, table)
+    return _serve_data(arguments, config)
+
+
+def _serve_data(arguments: argparse.Namespace, config: Path | None) -> int:
+    """The whole of Swift on one machine."""
     data = Path(arguments.data).absolute()
-    config = Path(arguments.config).absolute() if arguments.config else None
     command_line = _command_line(arguments)
     users = [_user(text) for text in arguments.user]
     held = lock(data)  # until this process ends
@@ -65,30 +82,93 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     # Before anything is made: the port may be in use.
     early = server_settings(data, above(), source=config)
-    host, port = _address(early.bind)
-    sockets = listen(host, port, count=early.workers or os.cpu_count() or 1)
+    host, port = parse_address(early.bind, setting="server.bind")
+    count = early.workers or os.cpu_count() or 1
+    sockets = listen(host, port, count=count)
     port = sockets[0].getsockname()[1]
-    node = open_node(data, above(), source=config, users=users)
+    first = open_node(data, above(), source=config, users=users)
     configure(early.log_level)
-    cache_path = fresh_cache_path(data)
+    run = fresh_run_folder(data)
 
-    def children() -> list[Child]:
-        current = open_node(data, above(), source=config, users=users)
-        serving = [
-            with_only(proxy_child(current, sock, cache_path=cache_path), sock, sockets)
-            for sock in sockets
-        ]
-        return [*serving, with_only(workers_child(current), None, sockets)]
+    def node() -> Node:
+        return open_node(data, above(), source=config, users=users, run=run).node
 
     def on_ready() -> None:
-        print(_welcome(node, host, port), flush=True)
+        print(_welcome(first, host, port), flush=True)
         print(f"ready {_auth_url(host, port)}", flush=True)
 
+    own: list[dict[Service, socket.socket]] = [{"proxy": sock} for sock in sockets]
     try:
-        return Supervisor(children, on_ready, sockets, drain_timeout_s=early.drain_timeout_s).run()
+        return _supervise(node, own, on_ready, early)
     finally:
-        shutil.rmtree(cache_path.parent, ignore_errors=True)
+        shutil.rmtree(run, ignore_errors=True)
         os.close(held)
+
+
+def _serve_cluster_node(arguments: argparse.Namespace, config: Path, table: Table) -> int:
+    """Those services of a cluster that the settings name."""
+    for option in ("bind", "devices", "replicas", "user"):
+        if getattr(arguments, option):
+            raise BadSettings(
+                f"--{option} is for a server on one machine; {config} describes a node of a "
+                "cluster ([services])"
+            )
+    workers = {} if arguments.workers is None else {"server": {"workers": arguments.workers}}
+    first = open_cluster_node(merge(table, workers), config, run=run_folder)
+    state = config.parent / first.settings.node.state
+    held = lock(state)
+    server = first.settings.server
+    own: list[dict[Service, socket.socket]] = []
+    addresses: dict[Service, str] = {}
+    for service, bind in first.listens.items():
+        host, port = parse_address(bind, setting=f"services.{service}")
+        sockets = listen(host, port, count=server.workers or os.cpu_count() or 1)
+        own = own or [{} for _ in sockets]
+        for each, sock in zip(own, sockets, strict=True):
+            each[service] = sock
+        addresses[service] = f"{host}:{sockets[0].getsockname()[1]}"
+    configure(server.log_level)
+    run = fresh_run_folder(state)
+
+    def node() -> Node:
+        found = open_cluster_node(merge(read_toml(config), workers), config, run=run_folder)
+        if found.listens != first.listens:
+            raise Unusable(f"{config}: services can't be moved while they run; restart the node")
+        return found
+
+    def on_ready() -> None:
+        for sentence in findings(first):
+            log.warning(sentence)
+        print(f"swiftish {__version__} serves {config}", flush=True)
+        said = " ".join(f"{service}={address}" for service, address in addresses.items())
+        print(f"ready {said}", flush=True)
+
+    try:
+        return _supervise(node, own, on_ready, server)
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+        os.close(held)
+
+
+def _supervise(
+    node: Callable[[], Node],
+    own: Sequence[dict[Service, socket.socket]],
+    on_ready: Callable[[], None],
+    settings: ServerSettings,
+) -> int:
+    """Serve with as many processes as `own` has sets of sockets, and one for the workers."""
+    sockets = [sock for each in own for sock in each.values()]
+
+    def children() -> list[Child]:
+        current = node()
+        serving = [
+            with_only(serving_child(current, each), list(each.values()), sockets) for each in own
+        ]
+        if not current.settings.services.workers or not set(KINDS) & set(current.listens):
+            return serving
+        return [*serving, with_only(workers_child(current), [], sockets)]
+
+    return Supervisor(children, on_ready, sockets, drain_timeout_s=settings.drain_timeout_s).run()
 
 
 def _command_line(arguments: argparse.Namespace) -> Table:
@@ -110,28 +190,21 @@ def _user(text: str) -> Table:
     return {"account": account, "user": user, "key": key, "groups": [g for g in groups if g]}
 
 
-def _address(bind: str) -> tuple[str, int]:
-    host, colon, port = bind.rpartition(":")
-    if not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
-        raise BadSettings(f"server.bind: {bind!r} is not HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
 def _auth_url(host: str, port: int) -> str:
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (only compared)
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/auth/v1.0"
 
 
-def _welcome(node: Node, host: str, port: int) -> str:
+def _welcome(opened: OneNode, host: str, port: int) -> str:
     """How to reach the server: on the first start in lines that can be pasted, key and all."""
     url = _auth_url(host, port)
-    cluster = node.settings.cluster
+    cluster = opened.node.settings.cluster
     head = (
-        f"swiftish {__version__} keeps its data in {node.data} "
+        f"swiftish {__version__} keeps its data in {opened.data} "
         f"(devices: {cluster.devices}, replicas: {cluster.replicas})"
     )
-    tempauth = node.settings.auth.tempauth
-    if not (node.first_start and tempauth.user):
+    tempauth = opened.node.settings.auth.tempauth
+    if not (opened.first_start and tempauth.user):
         return f"{head}; its users are in {SETTINGS_FILE} there"
     user = tempauth.user[0]
     name = f"{user.account}:{user.user}"

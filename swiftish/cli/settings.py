@@ -4,8 +4,11 @@ Settings come in layers: what the data folder's own `swiftish.toml` says, over i
 with `--config`, over that the command line.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
 
+from swiftish.container.settings import ContainerSettings
 from swiftish.domain.limits import Limits
 from swiftish.domain.policy import BadPolicies, Policy, PolicySet
 from swiftish.object.settings import ObjectSettings
@@ -15,6 +18,9 @@ from swiftish.ring.even import PART_POWER
 from swiftish.runtime.logs import Level
 from swiftish.runtime.settings import BadSettings
 
+Service: TypeAlias = Literal["proxy", "account", "container", "object"]
+SERVICES: tuple[Service, ...] = get_args(Service)
+
 WORKERS_MAX = 1000
 DRAIN_TIMEOUT_S_MAX = 86_400
 
@@ -23,11 +29,13 @@ DRAIN_TIMEOUT_S_MAX = 86_400
 class ClusterSettings:
     """What the data was laid out with: it can't be changed by changing a setting.
 
-    `hash_prefix` and `hash_suffix` are secrets, made on the first start.
+    `hash_prefix` and `hash_suffix` are secrets, made on the first start.  `key` is the secret with
+    which the nodes of a cluster know each other.
     """
 
     hash_prefix: str = ""
     hash_suffix: str = ""
+    key: str = ""
     devices: int = 1
     replicas: int = 1
     part_power: int = PART_POWER
@@ -77,6 +85,40 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServicesSettings:
+    """What a node of a cluster runs, and where each service listens: HOST:PORT, "" for not here.
+
+    `workers` are the names of background workers to run here; `all` are those of the services
+    that are here, and an empty list is none.
+    """
+
+    proxy: str = ""
+    account: str = ""
+    container: str = ""
+    object: str = ""
+    workers: tuple[str, ...] = ("all",)
+
+    def listens(self) -> dict[Service, str]:
+        """The services that are here, and their addresses."""
+        found = {service: getattr(self, service) for service in SERVICES}
+        return {service: bind for service, bind in found.items() if bind}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSettings:
+    """Where a node of a cluster has its devices, its rings and what it keeps itself.
+
+    `ring_ips` are the addresses under which this node stands in the rings; found out when it is
+    empty.
+    """
+
+    devices: str = "/srv/node"
+    rings: str = "/etc/swiftish"
+    state: str = "/var/lib/swiftish"
+    ring_ips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuthSettings:
     tempauth: TempauthSettings = field(default_factory=TempauthSettings)
 
@@ -87,24 +129,22 @@ class NodeSettings:
 
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     policy: tuple[PolicySettings, ...] = ()
+    services: ServicesSettings = field(default_factory=ServicesSettings)
+    node: FolderSettings = field(default_factory=FolderSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     limits: Limits = field(default_factory=Limits)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
+    container: ContainerSettings = field(default_factory=ContainerSettings)
     object: ObjectSettings = field(default_factory=ObjectSettings)
 
-    def policies(self) -> PolicySet:
-        """The storage policies.  Raises BadSettings."""
+    def policies(self, *, replicas: Mapping[int, int] | None = None) -> PolicySet:
+        """The storage policies; `replicas` by index, if the rings say it.  Raises BadSettings."""
         found = self.policy or (PolicySettings(index=0, name="Policy-0", default=True),)
         alone = len(found) == 1
         policies = []
         for number, policy in enumerate(found):
-            replicas = self.cluster.replicas if policy.replicas is None else policy.replicas
-            if not 1 <= replicas <= self.cluster.devices:
-                raise BadSettings(
-                    f"policy[{number}].replicas: {replicas} replicas need as many devices; "
-                    f"there are {self.cluster.devices}"
-                )
+            wanted = self._replicas(number, policy, replicas)
             policies.append(
                 Policy(
                     index=policy.index,
@@ -112,10 +152,29 @@ class NodeSettings:
                     aliases=policy.aliases,
                     default=policy.default or alone,
                     deprecated=policy.deprecated,
-                    replicas=replicas,
+                    replicas=wanted,
                 )
             )
         try:
             return PolicySet(tuple(policies))
         except BadPolicies as error:
             raise BadSettings(f"policy: {error}") from None
+
+    def _replicas(
+        self, number: int, policy: PolicySettings, in_rings: Mapping[int, int] | None
+    ) -> int:
+        if in_rings is not None:
+            there = in_rings[policy.index]
+            if policy.replicas not in (None, there):
+                raise BadSettings(
+                    f"policy[{number}].replicas: is {policy.replicas}, and {there} in its ring; "
+                    "leave it to the ring"
+                )
+            return there
+        replicas = self.cluster.replicas if policy.replicas is None else policy.replicas
+        if not 1 <= replicas <= self.cluster.devices:
+            raise BadSettings(
+                f"policy[{number}].replicas: {replicas} replicas need as many devices; "
+                f"there are {self.cluster.devices}"
+            )
+        return replicas

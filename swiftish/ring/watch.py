@@ -36,7 +36,7 @@ class RingFile:
     """The ring in a file.  Raises RingError, as `load_ring`, when it can't be loaded at first."""
 
     def __init__(self, path: Path, *, hash_id: str = "") -> None:
-        self._path = path
+        self.path = path.absolute()
         self._hash_id = hash_id
         self._ring, self._seen = _load(path, hash_id)
 
@@ -47,19 +47,19 @@ class RingFile:
     def reload_if_changed(self) -> bool:
         """Take up a new ring, if there is one; whether there was.  It reads a file, and blocks."""
         try:
-            seen = _stamp(os.stat(self._path))
+            seen = _stamp(os.stat(self.path))
         except OSError:
             return False  # between two files, or away: what is loaded is good
         if seen == self._seen:
             return False
         self._seen = seen  # also when it is bad: it is looked at once
         try:
-            self._ring, self._seen = _load(self._path, self._hash_id)
+            self._ring, self._seen = _load(self.path, self._hash_id)
         except RingError as error:
             log.error("new ring refused: %s; the old one is used on", error)  # noqa: TRY400
             return False
         log.info(
-            "new ring loaded", extra={"path": self._path.absolute(), "version": self._ring.version}
+            "new ring loaded", extra={"path": self.path, "version": self._ring.version}
         )
         return True
 

@@ -200,12 +200,14 @@ class Supervisor:
         return exit_code
 
 
-def with_only(child: Child, own: socket.socket | None, sockets: Sequence[socket.socket]) -> Child:
+def with_only(
+    child: Child, own: Sequence[socket.socket], sockets: Sequence[socket.socket]
+) -> Child:
     """The child, having closed all of `sockets` but its own."""
 
     async def run(life: Life) -> None:
         for sock in sockets:
-            if sock is not own:
+            if sock not in own:
                 sock.close()
         await child(life)
 

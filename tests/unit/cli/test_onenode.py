@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from swiftish.cli.onenode import Node, Unusable, lock, open_node, server_settings
+from swiftish.cli.node import Node, Unusable
+from swiftish.cli.onenode import lock, open_node, server_settings
 from swiftish.ring.format import encode
 from swiftish.ring.hash_id import hash_id
 from swiftish.runtime.settings import BadSettings, Table
@@ -16,7 +17,7 @@ SILVER = {"index": 1, "name": "silver", "replicas": 2}
 
 
 def start(folder: Path, above: Table | None = None, users: list[Table] | None = None) -> Node:
-    return open_node(folder, above or {}, source=None, users=users or [])
+    return open_node(folder, above or {}, source=None, users=users or []).node
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -28,19 +29,22 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_first_start_makes_everything_and_later_ones_find_it(device: Path) -> None:
-    first = start(device, {"cluster": {"devices": 4, "replicas": 3}})
-    assert first.first_start
+    above = {"cluster": {"devices": 4, "replicas": 3}}
+    opened = open_node(device, above, source=None, users=[])
+    assert opened.first_start
+    first = opened.node
     assert sorted(path.name for path in first.devices_root.iterdir()) == ["d1", "d2", "d3", "d4"]
     (user,) = first.settings.auth.tempauth.user
     assert (user.account, user.user, tuple(user.groups)) == ("admin", "admin", (".admin",))
     assert len(user.key) >= 20
     before = everything(device)
-    again = start(device)
-    assert not again.first_start
+    opened = open_node(device, {}, source=None, users=[])
+    assert not opened.first_start
+    again = opened.node
     assert again.settings.cluster == first.settings.cluster
     assert again.settings.auth == first.settings.auth
     assert again.policies == first.policies
-    assert again.rings.container.replicas == 3
+    assert again.rings.container.current().replicas == 3
     assert everything(device) == before
 
 
@@ -74,14 +78,14 @@ def test_policies_come_from_the_settings_and_stay_with_the_data(device: Path) ->
     start(device, above)
     node = start(device)
     assert [(p.name, p.replicas) for p in node.policies] == [("gold", 3), ("silver", 2)]
-    assert node.rings.objects[1].replicas == 2
+    assert node.rings.objects[1].current().replicas == 2
     assert (device / "rings" / "object-1.ring.gz").exists()
 
 
 def test_a_policy_may_be_added_later_but_not_left_out(device: Path) -> None:
     layout = {"devices": 3, "replicas": 3}
     start(device, {"cluster": layout, "policy": [GOLD]})
-    assert start(device, {"policy": [GOLD, SILVER]}).rings.objects[1].replicas == 2
+    assert start(device, {"policy": [GOLD, SILVER]}).rings.objects[1].current().replicas == 2
     start(device, {"policy": [GOLD, SILVER]})
     with pytest.raises(BadSettings, match="'gold'"):
         start(device, {"policy": [{"index": 1, "name": "silver", "default": True}]})
@@ -124,7 +128,7 @@ def test_a_first_start_that_was_cut_off_begins_anew(device: Path) -> None:
     """Settings are written last: without them, empty device folders and rings are leftovers."""
     node = start(device, {"cluster": {"devices": 2, "replicas": 2}})
     (device / "swiftish.toml").unlink()
-    assert start(device).rings.account.replicas == 1
+    assert start(device).rings.account.current().replicas == 1
     (device / "swiftish.toml").unlink()
     (node.devices_root / "d1" / "objects").mkdir()
     with pytest.raises(Unusable, match="holds something else"):
@@ -145,11 +149,9 @@ def test_rings_carry_the_clusters_hash_id_and_are_held_to_it(device: Path) -> No
     cluster = first.settings.cluster
     wanted = hash_id(cluster.hash_prefix.encode(), cluster.hash_suffix.encode())
     rings = first.rings
-    assert {ring.hash_id for ring in (rings.account, rings.container, *rings.objects.values())} == {
-        wanted
-    }
+    assert {ring.current().hash_id for ring in rings.files} == {wanted}
     path = device / "rings" / "object.ring.gz"
-    path.write_bytes(encode(replace(rings.account, hash_id="0123456789abcdef")))
+    path.write_bytes(encode(replace(rings.account.current(), hash_id="0123456789abcdef")))
     before = everything(device)
     message = rf"{path}: the ring was made for a cluster with another hash prefix or suffix"
     with pytest.raises(Unusable, match=message):
@@ -160,9 +162,9 @@ def test_rings_carry_the_clusters_hash_id_and_are_held_to_it(device: Path) -> No
 def test_a_ring_from_before_there_were_hash_ids_is_fine(device: Path) -> None:
     first = start(device)
     path = device / "rings" / "object.ring.gz"
-    path.write_bytes(encode(replace(first.rings.account, hash_id="")))
+    path.write_bytes(encode(replace(first.rings.account.current(), hash_id="")))
     before = everything(device)
-    assert start(device).rings.objects[0].hash_id == ""
+    assert start(device).rings.objects[0].current().hash_id == ""
     assert everything(device) == before
 
 
