@@ -2,7 +2,7 @@
 
 The command comes after the file, as swift-ring-builder has it, or before it; the exit codes are
 swift-ring-builder's: 0 done, 1 done but not all is well (or nothing was worth doing), 2 refused or
-failed, and then no file has changed.
+failed, and then no file has changed but those that the error names as saved.
 """
 
 import contextlib
@@ -14,21 +14,22 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from swiftish.cli.ring_command import (
     ERROR,
-    OK,
+    WARNING,
     BadUsage,
     Command,
     Console,
     Files,
+    HelpAsked,
     Job,
     Outcome,
     naming,
 )
-from swiftish.cli.ring_tables import printable
-from swiftish.ring.builder_file import locked
+from swiftish.cli.ring_tables import printable, printable_lines
 from swiftish.ring.errors import RingError
 from swiftish.runtime.clock import Clock, SystemClock
 
@@ -86,30 +87,33 @@ def main(arguments: Sequence[str], *, prog: str, clock: Clock | None = None) -> 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    saved: list[Path] = []
+    try:
+        return _answer(arguments, prog, clock or SystemClock(), saved)
+    except KeyboardInterrupt:
+        _say("\n" * sys.stderr.isatty() + f"{prog}: interrupted" + printable(_but(saved)))
+        return INTERRUPTED
+
+
+def _answer(arguments: Sequence[str], prog: str, clock: Clock, saved: list[Path]) -> int:
     wants_json = "--json" in arguments
     name = ""
     try:
         name, rest = split(arguments)
         if name:
-            outcome = _run(COMMANDS[name], rest, prog=prog, clock=clock or SystemClock())
+            job = _job(COMMANDS[name], rest, prog, clock, saved)
+            outcome = _run(COMMANDS[name], job)
         else:
             outcome, wants_json = Outcome(text=_help(prog)), False
-    except SystemExit as stop:  # argparse, after --help
-        return OK if stop.code is None else int(stop.code)
+    except HelpAsked as asked:
+        outcome, wants_json = Outcome(text=str(asked)), False
+    except BadUsage as error:
+        outcome = _failed(f"{error}; see {f'{prog} {name}'.strip()} --help", saved)
     except RingError as error:
-        outcome = _failed(str(error))
+        outcome = _failed(str(error), saved)
     except OSError as error:
-        outcome = _failed(f"{error.filename or 'the files'}: {error.strerror or error}")
-    except MemoryError:
-        outcome = _failed("there is not enough memory for a ring of this size")
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    try:
-        return _deliver(name, outcome, prog=prog, as_json=wants_json)
-    except OSError as error:
-        _close_stdout()
-        print(f"{prog}: standard output can't be written: {error.strerror}", file=sys.stderr)
-        return ERROR
+        outcome = _failed(f"{error.filename or 'the files'}: {error.strerror or error}", saved)
+    return _deliver(name, outcome, prog=prog, as_json=wants_json, saved=saved)
 
 
 def split(arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -120,14 +124,12 @@ def split(arguments: Sequence[str]) -> tuple[str, list[str]]:
     words = [n for n, word in enumerate(arguments) if not word.startswith("-")]
     if not words:
         if set(arguments) - _HELP_FLAGS - {"--json"}:
-            raise BadUsage("name a builder file first, or a command; --help tells what there is")
+            raise BadUsage("name a builder file first, or a command")
         return "", []
     at = _place_of_command(arguments, words)
     if at is None:
         if words[1:] and words[1] == words[0] + 1:
-            raise BadUsage(
-                f"there is no command {arguments[words[1]]!r}; --help tells what there is"
-            )
+            raise BadUsage(f"there is no command {arguments[words[1]]!r}")
         return _DEFAULT, list(arguments)
     return arguments[at], [*arguments[:at], *arguments[at + 1 :]]
 
@@ -142,16 +144,20 @@ def _place_of_command(arguments: Sequence[str], words: Sequence[int]) -> int | N
     return None
 
 
-def _run(command: Command, arguments: Sequence[str], *, prog: str, clock: Clock) -> Outcome:
-    options = command.parser(prog).parse_intermixed_args(arguments)
+def _job(
+    command: Command, arguments: Sequence[str], prog: str, clock: Clock, saved: list[Path]
+) -> Job:
+    options = command.parser(prog).parse(arguments)
+    console = _console(options, prog)
     files = Files.of(options.file)
-    job = Job(files=files, options=options, clock=clock, console=_console(options))
+    return Job(files=files, options=options, clock=clock, console=console, saved=saved)
+
+
+def _run(command: Command, job: Job) -> Outcome:
     with contextlib.ExitStack() as held:
         if command.writes:
-            folder = files.builder.parent
-            with naming(folder):
-                held.enter_context(locked(folder))
-        held.enter_context(naming(files.given))
+            held.enter_context(job.locked(job.files.builder.parent))
+        held.enter_context(naming(job.files.given))
         return command.run(job)
 
 
@@ -168,55 +174,80 @@ def _stand_in() -> None:
 # ---- talking ---------------------------------------------------------------------------------
 
 
-def _console(options: object) -> Console:
+def _console(options: object, prog: str) -> Console:
     told = getattr(options, "debug", False) or sys.stderr.isatty()
 
     def ask(question: str) -> str:
-        print(question, end="", file=sys.stderr, flush=True)
+        _say(printable_lines(question), end="")
         answer = sys.stdin.readline()
         if not sys.stdin.isatty():
-            print(file=sys.stderr)
+            _say("")
         return answer
 
     def tell(step: str) -> None:
         if told:
-            print(f"… {step}", file=sys.stderr, flush=True)
+            _say(f"… {step}")
 
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
     return Console(
         ask=ask,
         tell=tell,
+        warn=lambda text: _say(f"{prog}: {printable(text)}"),
         width=shutil.get_terminal_size((100, 24)).columns,
         colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
         unicode=encoding.startswith("utf"),
     )
 
 
-def _failed(text: str) -> Outcome:
-    return Outcome(status=ERROR, document={"error": text})
+def _failed(text: str, saved: Sequence[Path]) -> Outcome:
+    return Outcome(status=ERROR, document={"error": text + _but(saved)})
 
 
-def _deliver(name: str, outcome: Outcome, *, prog: str, as_json: bool) -> int:
+def _but(saved: Sequence[Path]) -> str:
+    """What stays of a command that did not end well."""
+    return f"; saved all the same: {', '.join(map(str, saved))}" if saved else ""
+
+
+def _deliver(
+    name: str, outcome: Outcome, *, prog: str, as_json: bool, saved: Sequence[Path]
+) -> int:
     if as_json:
         head = {"command": name, "status": outcome.status, "warnings": list(outcome.warnings)}
-        _print(json.dumps({**head, **outcome.document}))
+        text = json.dumps({**head, **outcome.document})
+    else:
+        text = outcome.text if outcome.drawn else printable_lines(outcome.text)
+    lost = _print(text) if text else ""
+    if not as_json or lost:
+        if "error" in outcome.document:
+            _say(f"{prog}: {printable(str(outcome.document['error']))}")
+        for warning in outcome.warnings:
+            _say(f"{prog}: warning: {printable(warning)}")
+    if not lost:
         return outcome.status
-    if outcome.text:
-        _print(outcome.text)
-    if "error" in outcome.document:
-        print(f"{prog}: {printable(str(outcome.document['error']))}", file=sys.stderr)
-    for warning in outcome.warnings:
-        print(f"{prog}: warning: {printable(warning)}", file=sys.stderr)
-    return outcome.status
+    _say(f"{prog}: standard output can't be written: {lost}{printable(_but(saved))}")
+    return max(outcome.status, WARNING if saved else ERROR)
 
 
-def _print(text: str) -> None:
-    """To standard output, until whoever reads it has had enough (`| head`)."""
+def _print(text: str) -> str:
+    """To standard output, until whoever reads it has had enough (`| head`).
+
+    Returns why it can't be written, or nothing.
+    """
     try:
         print(text.rstrip("\n"))
         sys.stdout.flush()
     except BrokenPipeError:
         _close_stdout()
+    except OSError as error:
+        _close_stdout()
+        return error.strerror or str(error)
+    return ""
+
+
+def _say(text: str, end: str = "\n") -> None:
+    """To standard error; when nobody can be told any more, the exit code still tells."""
+    with contextlib.suppress(OSError):
+        print(text, end=end, file=sys.stderr, flush=True)
 
 
 def _close_stdout() -> None:
@@ -253,7 +284,7 @@ def _help(prog: str) -> str:
             "",
             "or by options (--zone 1 --device sda).  --json answers with one JSON document.",
             "Exit codes: 0 done; 1 done, but not all is well, or nothing was worth doing;",
-            "2 refused or failed, and no file has changed.",
+            "2 refused or failed, and no file has changed; 130 stopped by Ctrl-C.",
             "",
             f"More about a command: {prog} COMMAND --help",
         ]

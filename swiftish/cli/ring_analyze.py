@@ -1,21 +1,17 @@
 """`analyze`: play a scenario of devices that come and go, and tell how each rebalance went.
 
-The scenario is a JSON object as swift-ring-builder-analyzer takes it: part_power, replicas,
-overload, random_seed, and rounds of commands: ["add", DEVICE, WEIGHT], ["set_weight", ID, WEIGHT],
-["remove", ID], ["save", FILE].  After each round the builder is rebalanced until it settles, as if
-min_part_hours had passed each time.
+The scenario is a JSON object as swift-ring-builder-analyzer takes it (docs/reference/rings.md).
+After each round the builder is rebalanced until it settles, as if min_part_hours had passed each
+time.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from swiftish.cli.ring_command import Command, Job, Outcome, argument, naming
 from swiftish.cli.ring_tables import columns, figure
 from swiftish.ring.builder import Builder, Rebalanced
-from swiftish.ring.builder_file import save_builder
-from swiftish.ring.device import Device
 from swiftish.ring.dispersion import BALANCE_WORST
 from swiftish.ring.errors import RingError
 from swiftish.ring.search import parse_device
@@ -23,7 +19,7 @@ from swiftish.ring.search import parse_device
 SETTLED = 1.0  # percent of balance: when a rebalance changes less, the round is over
 REBALANCES_MAX = 100  # of a round that never settles
 
-Step = Callable[[Builder], None]
+Step = Callable[[Builder], Sequence[str]]  # what it warns of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +32,14 @@ class Scenario:
 def analyze(job: Job) -> Outcome:
     path = job.files.given
     with naming(path):
-        scenario = parse(path.read_bytes(), folder=path.parent, now=job.clock.now())
+        scenario = parse(path.read_bytes(), save=lambda name, builder: _save(job, name, builder))
         if job.options.check:
             text = f"{path}: {len(scenario.rounds)} rounds, all of them understood"
             return Outcome(text=text, document={"rounds": len(scenario.rounds)})
-        rounds = []
+        rounds, warnings = [], list[str]()
         for number, steps in enumerate(scenario.rounds, 1):
             for step in steps:
-                step(scenario.builder)
+                warnings += step(scenario.builder)
             job.console.tell(f"round {number}")
             rounds.append(_settle(scenario, now=job.clock.now()))
     rows = [
@@ -64,7 +60,7 @@ def analyze(job: Job) -> Outcome:
         ]
         for done in rounds
     ]
-    return Outcome(text=columns(titles, rows), document={"rounds": numbers})
+    return Outcome(text=columns(titles, rows), warnings=warnings, document={"rounds": numbers})
 
 
 def _settle(scenario: Scenario, *, now: float) -> list[Rebalanced]:
@@ -82,7 +78,14 @@ def _settle(scenario: Scenario, *, now: float) -> list[Rebalanced]:
     return done
 
 
-def parse(text: bytes, *, folder: Path, now: float) -> Scenario:
+def _save(job: Job, name: str, builder: Builder) -> Sequence[str]:
+    """As `create` does, but beside the scenario."""
+    path = job.files.given.parent / name
+    with job.locked(path.parent):
+        return job.save_over(path, builder)
+
+
+def parse(text: bytes, *, save: Callable[[str, Builder], Sequence[str]]) -> Scenario:
     """Raises RingError that says which command of which round is wrong."""
     try:
         found = json.loads(text)
@@ -104,7 +107,7 @@ def parse(text: bytes, *, folder: Path, now: float) -> Scenario:
         steps.append([])
         for place, command in enumerate(commands, 1):
             try:
-                steps[-1].append(_step(command, folder=folder, now=now))
+                steps[-1].append(_step(command, save))
             except RingError as error:
                 raise RingError(f"round {number}, command {place}: {error}") from None
     return Scenario(
@@ -125,25 +128,29 @@ def _float(value: object, what: str) -> float:
         raise RingError(f"{what} must be a number, not {value!r}") from None
 
 
-def _step(command: object, *, folder: Path, now: float) -> Step:
+def _step(command: object, save: Callable[[str, Builder], Sequence[str]]) -> Step:
     match command:
         case ["add", str(text), weight]:
             device = replace(parse_device(text), weight=_weight(weight))
-            return lambda builder: _add(builder, device)
+            return _quietly(lambda builder: builder.add(device))
         case ["set_weight", number, weight]:
             which, to = _whole(number, "a device's id"), _weight(weight)
-            return lambda builder: builder.set_weight(which, to)
+            return _quietly(lambda builder: builder.set_weight(which, to))
         case ["remove", number]:
             which = _whole(number, "a device's id")
-            return lambda builder: builder.remove(which)
+            return _quietly(lambda builder: builder.remove(which))
         case ["save", str(name)]:
-            return lambda builder: save_builder(folder / name, builder, now=now)
+            return lambda builder: save(name, builder)
         case _:
             raise RingError(f"{command!r} is no add, set_weight, remove or save as they must be")
 
 
-def _add(builder: Builder, device: Device) -> None:
-    builder.add(device)
+def _quietly(change: Callable[[Builder], object]) -> Step:
+    def step(builder: Builder) -> Sequence[str]:
+        change(builder)
+        return ()
+
+    return step
 
 
 def _whole(value: object, what: str) -> int:
@@ -164,7 +171,7 @@ COMMANDS = (
     Command(
         name="analyze",
         help="Play a scenario of changes and tell how each rebalance went.",
-        detail="The scenario is a file that swift-ring-builder-analyzer reads too.",
+        detail="The scenario is a file that swift-ring-builder-analyzer reads too: see rings.md.",
         run=analyze,
         arguments=(argument("-c", "--check", action="store_true", help="only read the scenario"),),
         file="SCENARIO",

@@ -1,5 +1,6 @@
 """Commands that make a builder, set what holds for all of it, and write rings."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from swiftish.cli.ring_command import (
@@ -7,6 +8,7 @@ from swiftish.cli.ring_command import (
     OK,
     SETTINGS,
     WARNING,
+    Argument,
     Command,
     Job,
     Outcome,
@@ -27,7 +29,6 @@ CHANGE_MIN = 1.0  # percent of balance or dispersion: less is not worth new ring
 BALANCE_GOOD = 5.0  # percent: what is worse is mentioned
 
 _LATER = "the next rebalance acts on it"
-_IN_RING = "write_ring makes it known"
 
 
 # ---- making builders -------------------------------------------------------------------------
@@ -35,17 +36,13 @@ _IN_RING = "write_ring makes it known"
 
 def create(job: Job) -> Outcome:
     options, path = job.options, job.files.builder
-    there = path.exists()
-    if there:
-        job.load()  # what is no builder is not written over
     builder = Builder.create(
         power=whole(options.power, "the partition power"),
         replicas=number(options.replicas, "the number of replicas"),
         min_part_hours=whole(options.hours, "min_part_hours"),
     )
     bind(job, builder)
-    job.save(builder)
-    warnings = [f"{path}: replaced; what it was is in {path.parent / 'backups'}"] if there else []
+    warnings = job.save_over(path, builder)
     return Outcome(
         text=f"{path}: {count(builder.partitions, 'partition')}, "
         f"{short(builder.replicas)} replicas",
@@ -94,7 +91,7 @@ def rebalance(job: Job) -> Outcome:
     _check_ids(ring, options.format_version)
     job.save(builder)
     job.save_ring(ring, version=options.format_version)
-    warnings = _shortcomings(builder, done)
+    warnings = [f"{path}: {each}" for each in _shortcomings(builder, done)]
     share = 100 * done.moved / builder.partitions
     text = (
         f"{path}: {count(done.moved, 'replica')} moved ({percent(share)} of the partitions), "
@@ -182,7 +179,8 @@ def set_overload(job: Job) -> Outcome:
     builder.set_overload(value / 100 if text.endswith("%") else value)
     done = _saved(job, builder, f"an overload of {percent(100 * builder.overload)}; {_LATER}")
     if value > 1 and not text.endswith("%"):
-        slip = f"{text} is an overload of {percent(100 * value)}: is it {text}% that is meant?"
+        meant = f"{text} is an overload of {percent(100 * value)}: is it {text}% that is meant?"
+        slip = f"{job.files.builder}: {meant}"
         return Outcome(status=WARNING, text=done.text, warnings=[slip], document=done.document)
     return done
 
@@ -217,52 +215,55 @@ def _saved(job: Job, builder: Builder, text: str) -> Outcome:
 
 
 def prepare_increase(job: Job) -> Outcome:
-    builder = job.load()
-    with naming(job.files.builder):
-        if "object" not in job.files.builder.name:
-            raise RingError("the partition power can be increased of object rings only")
-        if not builder.prepare_power_increase():
-            raise RingError("a partition power increase is under way already")
-    return _saved(
+    if "object" not in job.files.builder.name:
+        raise RingError("the partition power can be increased of object rings only")
+    return _step(
         job,
-        builder,
-        f"the partition power is to become {builder.next_power}; {_IN_RING}.  Hand the ring out "
-        "and relink the objects on every node before increase_partition_power",
+        Builder.prepare_power_increase,
+        refusal="a partition power increase is under way already",
+        done="the partition power is to become {0.next_power}",
+        then="relink the objects on every node before increase_partition_power",
     )
 
 
 def increase(job: Job) -> Outcome:
-    builder = job.load()
-    with naming(job.files.builder):
-        if not builder.increase_power():
-            raise RingError("the increase was not prepared, or is done already")
-    return _saved(
+    return _step(
         job,
-        builder,
-        f"the partition power is {builder.power}; {_IN_RING}.  Hand the ring out and clean up on "
-        "every node before finish_increase_partition_power",
+        Builder.increase_power,
+        refusal="the increase was not prepared, or is done already",
+        done="the partition power is {0.power}",
+        then="clean up on every node before finish_increase_partition_power",
     )
 
 
 def cancel_increase(job: Job) -> Outcome:
-    builder = job.load()
-    with naming(job.files.builder):
-        if not builder.cancel_power_increase():
-            raise RingError("there is no partition power increase that could be cancelled")
-    return _saved(
+    return _step(
         job,
-        builder,
-        f"the partition power stays {builder.power}; {_IN_RING}.  Hand the ring out and clean up "
-        "on every node before finish_increase_partition_power",
+        Builder.cancel_power_increase,
+        refusal="there is no partition power increase that could be cancelled",
+        done="the partition power stays {0.power}",
+        then="clean up on every node before finish_increase_partition_power",
     )
 
 
 def finish_increase(job: Job) -> Outcome:
+    return _step(
+        job,
+        Builder.finish_power_increase,
+        refusal="there is no partition power increase that could be finished",
+        done="the partition power increase is over",
+    )
+
+
+def _step(
+    job: Job, change: Callable[[Builder], bool], *, refusal: str, done: str, then: str = ""
+) -> Outcome:
+    """One step, when its turn has come."""
     builder = job.load()
-    with naming(job.files.builder):
-        if not builder.finish_power_increase():
-            raise RingError("there is no partition power increase that could be finished")
-    return _saved(job, builder, f"the partition power increase is over; {_IN_RING}")
+    if not change(builder):
+        raise RingError(refusal)
+    further = f".  Hand the ring out and {then}" if then else ""
+    return _saved(job, builder, f"{done.format(builder)}; write_ring makes it known{further}")
 
 
 _CREATION = (
@@ -272,90 +273,76 @@ _CREATION = (
 )
 _CAREFUL = "Each step must have reached every node before the next: see rings.md."
 
+
+def _command(
+    name: str, run: Callable[[Job], Outcome], summary: str, *arguments: Argument, detail: str = ""
+) -> Command:
+    return Command(
+        name=name, help=summary, detail=detail, run=run, arguments=arguments, writes=True
+    )
+
+
 COMMANDS = (
-    Command(
-        name="create",
-        help="Make an empty builder.",
+    _command(
+        "create",
+        create,
+        "Make an empty builder.",
+        *(*_CREATION, SETTINGS),
         detail="With --settings it, and its rings, are that cluster's only.",
-        run=create,
-        arguments=(*_CREATION, SETTINGS),
-        writes=True,
     ),
-    Command(
-        name="rebalance",
-        help="Give partitions to devices by weight, far apart; write builder and ring.",
+    _command(
+        "rebalance",
+        rebalance,
+        "Give partitions to devices by weight, far apart; write builder and ring.",
+        argument("seed_word", nargs="?", metavar="SEED", help="the same as --seed"),
+        argument("-f", "--force", action="store_true", help="save also small changes"),
+        argument("-s", "--seed", help="of the choice among equals (the build version)"),
+        argument("-d", "--debug", action="store_true", help="tell the steps"),
+        FORMAT_VERSION,
         detail="Exit code 1: nothing was worth changing, or the ring has shortcomings.",
-        run=rebalance,
-        arguments=(
-            argument("seed_word", nargs="?", metavar="SEED", help="the same as --seed"),
-            argument("-f", "--force", action="store_true", help="save also small changes"),
-            argument("-s", "--seed", help="of the choice among equals (the build version)"),
-            argument("-d", "--debug", action="store_true", help="tell the steps"),
-            FORMAT_VERSION,
-        ),
-        writes=True,
     ),
-    Command(
-        name="write_ring",
-        help="Write the ring file as the builder has it.",
-        run=write_ring,
-        arguments=(FORMAT_VERSION,),
-        writes=True,
+    _command(
+        "write_ring", write_ring, "Write the ring file as the builder has it.", FORMAT_VERSION
     ),
-    Command(
-        name="set_replicas",
-        help="Set how many copies there are of everything.",
-        run=set_replicas,
-        arguments=(argument("replicas", metavar="REPLICAS"),),
-        writes=True,
+    _command(
+        "set_replicas",
+        set_replicas,
+        "Set how many copies there are of everything.",
+        argument("replicas", metavar="REPLICAS"),
     ),
-    Command(
-        name="set_overload",
-        help="Let devices take more than their weight asks for, where replicas get farther apart.",
-        run=set_overload,
-        arguments=(argument("overload", metavar="OVERLOAD", help="0.1 or 10%%"),),
-        writes=True,
+    _command(
+        "set_overload",
+        set_overload,
+        "Let devices take more than their weight asks for, where replicas get farther apart.",
+        argument("overload", metavar="OVERLOAD", help="0.1 or 10%%"),
     ),
-    Command(
-        name="set_min_part_hours",
-        help="Set for how long a partition stays after it moved.",
-        run=set_min_part_hours,
-        arguments=(argument("hours", metavar="HOURS"),),
-        writes=True,
+    _command(
+        "set_min_part_hours",
+        set_min_part_hours,
+        "Set for how long a partition stays after it moved.",
+        argument("hours", metavar="HOURS"),
     ),
-    Command(
-        name="pretend_min_part_hours_passed",
-        help="Let the next rebalance move partitions that have just moved.",
+    _command(
+        "pretend_min_part_hours_passed",
+        pretend_min_part_hours_passed,
+        "Let the next rebalance move partitions that have just moved.",
         detail="Data may be out of reach when replication has not caught up with the last ring.",
-        run=pretend_min_part_hours_passed,
-        writes=True,
     ),
-    Command(
-        name="prepare_increase_partition_power",
-        help="Announce twice as many partitions (object rings).",
-        detail=_CAREFUL,
-        run=prepare_increase,
-        writes=True,
-    ),
-    Command(
-        name="increase_partition_power",
-        help="Double the partitions, once every node has relinked.",
-        detail=_CAREFUL,
-        run=increase,
-        writes=True,
-    ),
-    Command(
-        name="cancel_increase_partition_power",
-        help="Back out before the increase.",
-        detail=_CAREFUL,
-        run=cancel_increase,
-        writes=True,
-    ),
-    Command(
-        name="finish_increase_partition_power",
-        help="End an increase, or its cancellation, once every node has cleaned up.",
-        detail=_CAREFUL,
-        run=finish_increase,
-        writes=True,
+    *(
+        _command(f"{step}_partition_power", run, summary, detail=_CAREFUL)
+        for step, run, summary in (
+            (
+                "prepare_increase",
+                prepare_increase,
+                "Announce twice as many partitions (object rings).",
+            ),
+            ("increase", increase, "Double the partitions, once every node has relinked."),
+            ("cancel_increase", cancel_increase, "Back out before the increase."),
+            (
+                "finish_increase",
+                finish_increase,
+                "End an increase, or its cancellation, once every node has cleaned up.",
+            ),
+        )
     ),
 )

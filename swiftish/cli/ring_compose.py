@@ -32,7 +32,7 @@ def compose(job: Job) -> Outcome:
         if options.builders:
             raise BadUsage("say with --output which ring file to write")
         if existing is None:
-            raise RingError(f"{path}: there is no such file")
+            raise RingError(f"{path} does not exist")
         return Outcome(text=_shown(path, existing), document=to_document(existing))
     files = [str(Path(each).absolute()) for each in options.builders]
     if not files and existing is not None:
@@ -43,9 +43,9 @@ def compose(job: Job) -> Outcome:
             builders.append(load_builder(each))
     ring, composite = compose_ring(builders, existing, force=options.force, files=files)
     output = Path(options.output).absolute()
-    with naming(output):
+    with job.saving(output):
         save_ring(output, ring, version=options.format_version, now=job.clock.now())
-    with naming(path):
+    with job.saving(path):
         write_durably(path, encode_composite(composite, saved_path=str(path)), mode=MODE)
     devices = sum(each is not None for each in ring.devices)
     return Outcome(

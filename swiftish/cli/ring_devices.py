@@ -1,7 +1,9 @@
 """Commands that change devices: add, remove, and set what is known about them."""
 
+import contextlib
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from swiftish.cli.ring_command import (
     BadUsage,
@@ -21,6 +23,7 @@ from swiftish.ring.search import (
     Search,
     change_of,
     new_device,
+    normal_ip,
     parse_change,
     parse_device,
     parse_search,
@@ -51,7 +54,13 @@ _CHANGE_OPTIONS = (
 _YES = argument("-y", "--yes", action="store_true", help="do it to all that match, don't ask")
 _UNDER_WAY = "a partition power increase is under way: finish it before devices come or go"
 
+_CAPITAL = (
+    "an R begins the replication address; write a host's name in lower case, which is the same, or "
+    "use the options"
+)
+
 Apply = Callable[[Builder, Device], str]
+T = TypeVar("T", Search, Change)
 
 
 # ---- which devices ---------------------------------------------------------------------------
@@ -65,8 +74,41 @@ def named(job: Job, builder: Builder, searches: Sequence[str]) -> list[Device]:
     options = _search_options(job)
     if options and searches:
         raise BadUsage("say which devices either in a search or by options, not both")
-    wanted = [search_of(options)] if options else [parse_search(text) for text in searches]
+    wanted = (
+        [search_of(options)]
+        if options
+        else [_read(text, parse_search, marked=True) for text in searches]
+    )
     return _matching(job, builder, wanted)
+
+
+def _read(text: str, parse: Callable[[str], T], *, marked: bool) -> T:
+    """A search, where hosts' names are `marked` by a - before them, or a change, where not.
+
+    Raises RingError also when an R may be a letter of a host's name.  Behind a port it is none.
+    """
+    host = re.split(r"[:/_\[]", text)[0]
+    host = host.partition("-")[2] if marked else host
+    before, capital, after = host.partition("R")
+    try:
+        found = parse(text)
+    except RingError as error:
+        raise RingError(f"{error}; {_CAPITAL}" if capital else str(error)) from None
+    if capital and not (_is_ip(before) or (not before and (not after or _is_ip(after)))):
+        raise RingError(f"{text!r} could mean two things: {_CAPITAL}")
+    return found
+
+
+def _is_ip(text: str) -> bool:
+    with contextlib.suppress(RingError):
+        return bool(normal_ip(text))
+    return False
+
+
+def _lowered(text: str) -> str:
+    """A new device with its hosts' names in lower case: only the R behind a port is a mark."""
+    addresses, slash, rest = text.partition("/")
+    return re.sub(r"(:[0-9]+R)|R", lambda found: found[1] or "r", addresses) + slash + rest
 
 
 def _search_options(job: Job) -> dict[str, Any]:
@@ -136,7 +178,7 @@ def _new_devices(job: Job) -> list[Device]:
         raise BadUsage("after each new device comes its weight")
     devices = []
     for text, weight in zip(words[::2], words[1::2], strict=True):
-        where = to_document(parse_device(text))
+        where = to_document(parse_device(_lowered(text)))
         del where["id"]
         devices.append(new_device({**where, "weight": number(weight, "the weight")}))
     return devices
@@ -199,7 +241,7 @@ def set_info(job: Job) -> Outcome:
         builder = job.load()
         apply = changing(change_of(values))
         return _apply(job, builder, [([], apply)], "change")
-    return _set(job, lambda text: changing(parse_change(text)), "change")
+    return _set(job, lambda text: changing(_read(text, parse_change, marked=False)), "change")
 
 
 def remove(job: Job) -> Outcome:

@@ -51,7 +51,7 @@ def nodes(job: Job) -> Outcome:
         if not 0 <= partition < ring.partitions:
             raise RingError(f"{path}: there are partitions 0 to {ring.partitions - 1} in this ring")
     if names and _KINDS[len(names) - 1] not in path.name:
-        warnings.append(f"{path.name} is no ring for {_KINDS[len(names) - 1]}s by its name")
+        warnings.append(f"{path}: by its name it is no ring for {_KINDS[len(names) - 1]}s")
     primaries = ring.primaries(partition)
     more = None if options.all else len(primaries)
     handoffs = list(itertools.islice(ring.handoffs(partition), more))

@@ -18,16 +18,18 @@ from swiftish.cli.ring_command import (
     naming,
 )
 from swiftish.cli.ring_devices import SEARCH_OPTIONS, named
-from swiftish.cli.ring_tables import columns, count, duration, figure, percent, short
+from swiftish.cli.ring_tables import columns, count, duration, figure, percent, printable, short
 from swiftish.ring.builder import Builder
 from swiftish.ring.device import Device, to_document
 from swiftish.ring.dispersion import TierSpread
+from swiftish.ring.dispersion import dispersion as dispersion_of
 from swiftish.ring.errors import RingError
-from swiftish.ring.overview import overview, overview_of_ring, to_json
+from swiftish.ring.overview import Overview, overview, overview_of_ring, to_json
 from swiftish.ring.picture import picture
 from swiftish.ring.ring import Ring
 from swiftish.ring.sections import head
 from swiftish.ring.svg import svg
+from swiftish.ring.table import NOWHERE, row_lengths
 from swiftish.runtime.files import write_durably
 
 WIDTH_MAX = 1000  # no terminal is wider, and a picture of any width would be drawn
@@ -48,7 +50,8 @@ def table(job: Job) -> Outcome:
     builder = job.load()
     state = _ring_state(job, builder)
     lines = [*_summary(job, builder, state), "", device_table(builder, _in_place_order(builder))]
-    warnings = _notes(builder, ring_is_current=state == "up to date")
+    notes = _notes(builder, ring_is_current=state == "up to date")
+    warnings = [f"{job.files.builder}: {each}" for each in notes]
     document = {**describe(job, builder), "ring": {"file": str(job.files.ring), "state": state}}
     devices = device_documents(builder, _in_place_order(builder))
     return Outcome(
@@ -58,23 +61,37 @@ def table(job: Job) -> Outcome:
 
 def show(job: Job) -> Outcome:
     """A picture, on the terminal or as SVG: of the builder, or of a ring without one."""
-    if job.files.given == job.files.ring and not job.files.builder.exists():
-        seen, path = overview_of_ring(job.load_ring()), job.files.ring
-    else:
-        seen, path = overview(job.load()), job.files.builder
+    seen, path, warnings = _seen(job)
     document = {"file": str(path), **to_json(seen)}
     if job.options.svg is not None:
         target = Path(job.options.svg).absolute()
-        with naming(target):
+        with job.saving(target):
             write_durably(target, svg(seen).encode(), mode=0o644)
         return Outcome(
-            text=f"the picture is in {target}", document={**document, "svg": str(target)}
+            text=f"{target}: written", warnings=warnings, document={**document, "svg": str(target)}
         )
     width = job.console.width if job.options.width is None else job.options.width
     if not 1 <= width <= WIDTH_MAX:
         raise BadUsage(f"--width must be between 1 and {WIDTH_MAX}")
     drawn = picture(seen, width=width, colour=job.console.colour, unicode=job.console.unicode)
-    return Outcome(text=f"{path}\n\n{drawn}", document=document)
+    text = f"{printable(str(path))}\n\n{drawn}"
+    return Outcome(text=text, drawn=True, warnings=warnings, document=document)
+
+
+def _seen(job: Job) -> tuple[Overview, Path, list[str]]:
+    """What is to be drawn, of which file: of a ring the builder, which knows more, if there is one.
+
+    One that can't be read, such as Swift's, is no reason not to draw the ring that was named.
+    """
+    if job.files.given == job.files.ring:
+        warnings = []
+        if job.files.builder.exists():
+            try:
+                return overview(job.load()), job.files.builder, []
+            except RingError as error:
+                warnings = [f"{error}.  This is the ring without its builder"]
+        return overview_of_ring(job.load_ring()), job.files.ring, warnings
+    return overview(job.load()), job.files.builder, []
 
 
 def describe(job: Job, builder: Builder) -> dict[str, object]:
@@ -93,6 +110,7 @@ def describe(job: Job, builder: Builder) -> dict[str, object]:
         "zones": len({(d.region, d.zone) for d in devices}),
         "balance": builder.balance(),
         "dispersion": builder.dispersion,
+        "dispersion_now": _dispersion_now(builder),
         "overload": builder.overload,
         "min_part_hours": builder.min_part_hours,
         "min_part_seconds_left": builder.min_part_seconds_left(now=job.clock.now()),
@@ -104,7 +122,6 @@ def _summary(job: Job, builder: Builder, state: str) -> list[str]:
     devices = list(builder.each())
     left = builder.min_part_seconds_left(now=job.clock.now())
     hint = _RING_STATES[state]
-    spread = "not known" if builder.dispersion is None else percent(builder.dispersion)
     bound = f"hash prefix {builder.hash_id}" if builder.hash_id else "bound to no hash prefix"
     return [
         str(job.files.builder),
@@ -113,17 +130,32 @@ def _summary(job: Job, builder: Builder, state: str) -> list[str]:
         f"{count(len({d.region for d in devices}), 'region')}, "
         f"{count(len({(d.region, d.zone) for d in devices}), 'zone')}, "
         f"{count(len(devices), 'device')}",
-        f"  balance {percent(builder.balance())}, dispersion {spread}, "
+        f"  balance {percent(builder.balance())}, dispersion {_spread(builder)}, "
         f"overload {percent(100 * builder.overload)}",
         f"  min_part_hours {builder.min_part_hours} ({duration(left)} left)",
         f"  ring file {job.files.ring.name}: {state}{f' ({hint})' if hint else ''}",
     ]
 
 
+def _dispersion_now(builder: Builder) -> float | None:
+    """The builder remembers that of the last rebalance, and devices may have changed since."""
+    if builder.assignment is None or not builder.devices_changed:
+        return builder.dispersion
+    return dispersion_of(builder.assignment, builder.devices, replicas=builder.replicas)
+
+
+def _spread(builder: Builder) -> str:
+    now, then = _dispersion_now(builder), builder.dispersion
+    if now is None or then is None:
+        return "not known"
+    before = f" ({percent(then)} at the last rebalance)" if percent(now) != percent(then) else ""
+    return percent(now) + before
+
+
 def _notes(builder: Builder, *, ring_is_current: bool) -> list[str]:
     notes = []
     if not any(device.weight for device in builder.each()):
-        notes.append("no device of this builder has any weight")
+        notes.append("no device has any weight")
     if builder.next_power == builder.power + 1:
         notes.append(
             f"the partition power is about to become {builder.next_power}: when every node has "
@@ -225,7 +257,7 @@ def list_parts(job: Job) -> Outcome:
     builder = job.load()
     assignment = builder.assignment
     if assignment is None:
-        raise RingError(f"{job.files.builder}: has no partitions yet: it needs a rebalance")
+        raise RingError(f"{job.files.builder}: it has no partitions yet: it needs a rebalance")
     devices = named(job, builder, job.options.search)
     matches = sum((assignment == each.id).sum(axis=0) for each in devices)
     found = [(partition, int(n)) for partition, n in enumerate(matches) if n]
@@ -313,6 +345,7 @@ def _risk(spread: TierSpread) -> float:
 def validate(job: Job) -> Outcome:
     builder = job.load()
     with naming(job.files.builder):
+        _check_replicas(builder)
         builder.validate()
     warnings = []
     if job.options.settings is not None:
@@ -327,6 +360,19 @@ def validate(job: Job) -> Outcome:
         warnings=warnings,
         document={"valid": True},
     )
+
+
+def _check_replicas(builder: Builder) -> None:
+    """Whether a rebalance has acted on `set_replicas`.  Raises RingError."""
+    if builder.assignment is None:
+        return
+    placed = int((builder.assignment != NOWHERE).sum())
+    wanted = sum(row_lengths(replicas=builder.replicas, partitions=builder.partitions))
+    if placed != wanted:
+        raise RingError(
+            f"its partitions have {placed:,} replicas, and {wanted:,} are wanted "
+            f"({short(builder.replicas)} of each): it needs a rebalance"
+        )
 
 
 def version(job: Job) -> Outcome:

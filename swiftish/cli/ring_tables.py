@@ -35,6 +35,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """The same of text in lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def figure(value: float, digits: int = 2) -> str:
     """Never -0.00."""
     text = f"{value:.{digits}f}"

@@ -6,7 +6,7 @@ Errors are sentences with the file's full path.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -21,6 +21,7 @@ from swiftish.runtime.files import Files, write_durably
 BACKUPS = "backups"  # the folder beside the file
 LOCK = ".lock"
 LOCK_TIMEOUT_S = 15.0
+LOCK_PATIENCE_S = 1.0  # a second is not worth a word
 LOCK_POLL_S = 0.05
 MODE = 0o644  # servers read rings as another user than the operator
 
@@ -78,18 +79,28 @@ def backup(folder: Path, name: str, data: bytes, *, now: float) -> Path:
 
 
 @contextmanager
-def locked(folder: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+def locked(
+    folder: Path,
+    *,
+    timeout_s: float = LOCK_TIMEOUT_S,
+    waiting: Callable[[Path], None] = lambda _: None,
+) -> Iterator[None]:
     """Hold the folder's lock: of all that change its builders and rings, one at a time does.
 
-    Raises RingError when another process holds it for longer than `timeout_s`.
+    `waiting` is told the lock's path, once, when that takes more than a moment.  Raises RingError
+    when another process holds it for longer than `timeout_s`.
     """
     path = folder / LOCK
     with _explained(path, "opened"):
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
     try:
-        end = time.monotonic() + timeout_s
+        start, told = time.monotonic(), False
         while not Files().lock(held):
-            if time.monotonic() >= end:
+            waited = time.monotonic() - start
+            if waited >= LOCK_PATIENCE_S and not told:
+                told = True
+                waiting(path.absolute())
+            if waited >= timeout_s:
                 raise RingError(
                     f"{path.absolute()} has been held by another process for {timeout_s:g} seconds"
                 )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from swiftish.ring.overview import OFF_PERCENT, Disk, Overview, Place, State
 from swiftish.ring.spans import (
     Line,
+    Names,
     Span,
     cleaned,
     columns,
@@ -91,6 +92,7 @@ class _Drawing:
         self._width = width
         self._strokes = strokes
         self._by_device = len(overview.disks) <= BARS_OF_DEVICES_MAX
+        self._names = Names((disk.device.ip for disk in overview.disks), unicode=strokes.unicode)
         self._level = "zone" if len(overview.hosts) > BARS_OF_HOSTS_MAX else "host"
 
     # ---- the blocks -------------------------------------------------------------------------
@@ -134,7 +136,7 @@ class _Drawing:
         else:
             groups = [(None, list(map(self._box, whole.regions)))]
         bars = [row for _, group in groups for box in group for row in box.rows]
-        rows = _Rows([bar for bar in bars if isinstance(bar, _Bar)], self._strokes)
+        rows = _Rows([bar for bar in bars if isinstance(bar, _Bar)], self._strokes, self._names)
         most = max((len(group) for _, group in groups), default=1)
         across = max(1, min(most, (self._width + _GAP) // (_BOX_WIDTH_MIN + _GAP)))
         across = math.ceil(most / math.ceil(most / across))  # four as 2 and 2, not as 3 and 1
@@ -185,7 +187,7 @@ class _Drawing:
             start: Line = [(f"{mark} ", style), (left(disk.name, 6), ""), (f" {value}  ", style)]
             room = self._width - width_of(start)
             where = self._clean(str(disk.device))
-            lines.append([*start, (cut(where, room, unicode=self._strokes.unicode), "")])
+            lines.append([*start, (self._names.cut(where, room), "")])
         if len(off) > NOTABLE_MAX:
             lines.append([(f"  and {counted(len(off) - NOTABLE_MAX, 'more device')}", "dim")])
         return lines
@@ -225,7 +227,7 @@ class _Drawing:
             head = f"{left(mark, mark_width)} {verdict.level + 's':<8} "
             room = self._width - len(head)
             words = self._clean(verdict.text).replace(" %", "\N{NO-BREAK SPACE}%").split(" ")
-            pieces = [(cut(word, room, unicode=strokes.unicode), "") for word in words]
+            pieces = [(self._names.cut(word, room), "") for word in words]
             for index, line in enumerate(wrapped(pieces, width=room, gap=" ")):
                 start = (head, style) if index == 0 else (" " * len(head), "")
                 whole = "".join(text for text, _ in line).replace("\N{NO-BREAK SPACE}", " ")
@@ -303,7 +305,7 @@ class _Drawing:
         content = [*box.rows, *[""] * (height - len(box.rows))]
         for row in content:
             line = (
-                [(cut(row, inside, unicode=strokes.unicode), "")]
+                [(self._names.cut(row, inside), "")]
                 if isinstance(row, str)
                 else rows.drawn(row, inside)
             )
@@ -318,8 +320,9 @@ class _Drawing:
 class _Rows:
     """Bars in the columns of a box, the same columns in all boxes: label, bar, figures, mark."""
 
-    def __init__(self, bars: Sequence[_Bar], strokes: Strokes) -> None:
+    def __init__(self, bars: Sequence[_Bar], strokes: Strokes, names: Names) -> None:
         self._strokes = strokes
+        self._names = names
         self._scale = max((max(bar.held, bar.wanted) for bar in bars), default=0.0) or 1.0
         self._label_width = max((columns(bar.label) for bar in bars), default=0)
         self._value_width = max((columns(_value(bar)) for bar in bars), default=0)
@@ -333,7 +336,7 @@ class _Rows:
         marks_width = min(self._marks_width, width // 4)
         room = width - label_width - figures_width - self._value_width - marks_width - 2
         style = STYLE_OF[bar.state]
-        label = cut(bar.label, label_width, unicode=self._strokes.unicode)
+        label = self._names.cut(bar.label, label_width)
         return [
             (left(label, label_width) + " ", ""),
             *padded(self._bar(bar, room), room),

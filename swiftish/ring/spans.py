@@ -7,11 +7,15 @@ clear the screen of whoever looks at the ring.
 Pure.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 Span = tuple[str, str]
 Line = list[Span]
+
+# A word of a name with the mark before it: node-12.rack is node, -12 and .rack.
+_WORD = re.compile(r"[-._:]?[^-._:]+|[-._:]")
 
 # Plain colours of 1979, which every terminal has and every theme makes readable.
 STYLES = {
@@ -51,6 +55,33 @@ def cut(text: str, width: int, *, unicode: bool) -> str:
     head = _start(text, (width - 1) // 3)
     tail = _start(reversed(text), width - 1 - columns(head))
     return head + ("…" if unicode else "~") + tail[::-1]
+
+
+class Names:
+    """Names of hosts, which are cut first where they are alike, to be told from each other."""
+
+    def __init__(self, names: Iterable[str], *, unicode: bool) -> None:
+        self._unicode, mark = unicode, "…" if unicode else "~"
+        found = sorted(set(names), key=len, reverse=True)
+        words = [_WORD.findall(name) for name in found]
+        start, end = _alike(words), _alike([each[::-1] for each in words])
+        self._shorter: list[dict[str, str]] = []
+        for first in (0, start):
+            short = {
+                name: mark * bool(first) + name[first : len(name) - end] + mark * bool(end)
+                for name in found
+            }
+            if len(set(short.values())) == len(found) > 1:
+                self._shorter.append(short)
+
+    def cut(self, text: str, width: int) -> str:
+        """At most so wide; the name in it, if it must be, without how all of them end and begin."""
+        kept = text
+        for short in self._shorter:
+            if columns(kept) > width:
+                name = next((name for name in short if name in text), "")
+                kept = text.replace(name, short[name]) if name else text
+        return cut(kept, width, unicode=self._unicode)
 
 
 def left(text: str, width: int) -> str:
@@ -94,6 +125,16 @@ def _rendered(line: Line, *, colour: bool) -> str:
     return "".join(
         f"\x1b[{STYLES[style]}m{text}\x1b[0m" if style and text else text for text, style in line
     )
+
+
+def _alike(names: Sequence[Sequence[str]]) -> int:
+    """With how many characters all begin, in whole words."""
+    count = 0
+    for words in zip(*names, strict=False):
+        if len(set(words)) > 1:
+            break
+        count += len(words[0])
+    return count
 
 
 def _start(text: Iterable[str], width: int) -> str:

@@ -168,6 +168,7 @@ b.builder add r1z1-10.0.0.1:6205/sda inf  #2 no number
 b.builder add -r 1 -z 2 -i 1.2.3.999 -p 6200 -d sda -w 100  #2 a slip, not a host
 b.builder add -r 1 -z 2 -i 1.2.3.4 -p 6200 -d sda -w -1  #2 less than no weight
 b.builder add r1z1-host.example:6200/sda 100  #0 the help of Swift's says so too
+b.builder add r1z1-Rack1:6200RRack2:6300/sda 100  #0 an R behind no port is a letter
 """
 
 SEARCH = """
@@ -230,6 +231,11 @@ o.builder search d0r1z1-10.0.0.1:6200R10.0.0.1:6200/sda_"alpha"
 o.ring.gz search d0
 o.builder search ""  #2 nobody means all
 o.builder search -  #2 nobody means all
+o.builder search -node5
+o.builder search -- -node5
+o.builder search z1-R2D2
+o.builder search z1-hostR
+o.builder search z1-R10.0.0.1
 o.builder search --yes  #2 search asks nothing
 """
 
@@ -517,7 +523,10 @@ object.builder set_replicas 3
 object.builder validate  #2 the partitions are not what the settings say
 object.builder rebalance --seed 1
 object.builder validate
+object.builder set_replicas 2.5
+object.builder validate  #2 the partitions are not what the settings say
 object.builder set_replicas 2
+object.builder validate  #2 the partitions are not what the settings say
 object.builder dispersion
 object.builder rebalance --seed 1  #0 Swift's sees no change in fewer replicas
 object.builder validate

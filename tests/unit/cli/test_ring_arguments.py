@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import io
 import json
+import os
 import random
 import shlex
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from swiftish.cli import ring_command
 from swiftish.cli.main import main as swiftish
 from swiftish.cli.ring import COMMANDS, main, split
 from swiftish.cli.ring_command import BadUsage
-from tests.unit.cli.rings import Operator
+from swiftish.ring import builder_file
+from swiftish.ring.builder import Builder
+from tests.unit.cli.rings import THREE, Operator
 
 
 @pytest.mark.parametrize(
@@ -79,13 +87,29 @@ def test_every_command_has_help(name: str, operator: Operator) -> None:
         assert COMMANDS[name].help in " ".join(text.split()).replace(". ", ".  ")
 
 
+@pytest.mark.parametrize(
+    ("line", "usage"),
+    [
+        ("--json --help", "ring FILE"),
+        ("--help --json", "ring FILE"),
+        ("--json", "ring FILE"),
+        ("b --json --help", "ring default"),
+        ("search --json --help", "ring search"),
+        ("b search d0 -h --json", "ring search"),
+    ],
+)
+def test_help_is_no_document(operator: Operator, line: str, usage: str) -> None:
+    """Who asks for it is a person."""
+    assert operator.done(line).out.startswith(f"usage: {usage}")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_fails_in_a_sentence(name: str, operator: Operator) -> None:
     """Without its file, and with JSON as a document."""
     missing = operator.folder / "no" / "such.builder"
     words = " ".join("1" for each in COMMANDS[name].arguments if _is_needed(each.names[0], name))
     sentence = operator.refused(f"{missing} {name} {words}")
-    assert str(operator.folder) in sentence or "see ring" in sentence or "--" in sentence
+    assert sentence.startswith(f"{operator.folder}/no") or sentence.endswith(f"{name} --help")
     found = operator.json(f"{missing} {name} {words}")
     assert (found["command"], found["status"], bool(found["error"])) == (name, 2, True)
 
@@ -114,10 +138,23 @@ def _is_needed(name: str, command: str) -> bool:
         ("object.builder set_min_part_hours 256", "between 0 and 255"),
         ("object.builder write_builder", "is there already"),
         ("object.builder import object.builder", "is there already"),
+        ("object.builder search -node5", "if -node5 is a search and no option, write -- before it"),
+        ("object.builder set_weight -10.0.0.1 5", "if -10.0.0.1 is a search"),
+        ("object.builder remove -host", "if -host is a search"),
+        ("object.builder search -zebra", "if -zebra is a search"),
     ],
 )
 def test_mistakes_are_told(with_ring: Operator, line: str, hint: str) -> None:
-    assert hint in with_ring.refused(line)
+    """With the path of the file, or with where the help is."""
+    sentence = with_ring.refused(line)
+    assert hint in sentence
+    assert sentence.startswith(f"{with_ring.folder}/object.") or sentence.endswith(" --help")
+
+
+def test_only_what_looks_like_a_search_is_taken_for_one(with_ring: Operator) -> None:
+    for line in ("search --noode", "search -z x", "search -z1 -r x", "search -- -node5 --noode"):
+        assert "write --" not in with_ring.refused(f"object.builder {line}")
+    with_ring.done("object.builder set_info d0 node5:6200", "object.builder search -- -node5")
 
 
 def test_what_is_no_builder_is_left_alone(operator: Operator) -> None:
@@ -136,13 +173,23 @@ def test_odd_characters_are_no_trouble(operator: Operator) -> None:
     text = operator.done("b").out
     assert "\\x1b[2J磁盘" in text
     assert "\x1b" not in text
+    lines = ("set_info d0 _\x1b[2J", "remove d0", "set_weight d0 1", "dispersion", "search d9")
+    for line in lines:
+        answer = operator.run(f"b {line}")
+        assert "\x1b" not in answer.out + answer.err
+    operator.done("b add z1-10.0.0.2:1/a 1")
+    asked = operator.run("b set_weight r1 5", typed="y\n")
+    assert "/a_\\x1b[2J\n" in asked.err
+    folder = operator.folder / "\x1b[2J"
+    folder.mkdir()
+    assert "\x1b" not in operator.done(f"'{folder}/b' create 4 1 1", f"'{folder}/b' show").out
 
 
 def test_warnings_are_on_standard_error_and_in_json(operator: Operator) -> None:
     operator.done("b create 4 3 1")
     answer = operator.run("b set_overload 10")
     assert answer.status == 1
-    assert "warning: 10 is an overload of 1000.00 %" in answer.err
+    assert f"warning: {operator.folder}/b: 10 is an overload of 1000.00 %" in answer.err
     found = operator.run("b set_overload 10 --json").document
     assert found["warnings"]
     assert found["overload"] == 10
@@ -157,6 +204,111 @@ def test_a_reader_that_has_enough_is_no_error(
 
     monkeypatch.setattr(sys, "stdout", Closed())
     assert main([str(with_ring.folder / "object.builder")], prog="ring") == 0
+
+
+class Full(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("rebalance", 1, ["saved all the same: {0}/b.builder, {0}/b.ring.gz"]),
+        ("set_weight d0 5 --json", 1, ["saved all the same: {0}/b.builder"]),
+        ("show --svg b.svg", 1, ["saved all the same: {0}/b.svg"]),
+        ("create 4 1 1", 1, ["saved all the same: {0}/b.builder", "b.builder: replaced"]),
+        ("search d0", 2, []),
+        ("search d9 --json", 2, ["no device matches"]),
+        ("--help", 2, []),
+    ],
+)
+def test_output_that_is_lost_undoes_nothing(
+    operator: Operator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+    status: int,
+    said: list[str],
+) -> None:
+    """What was saved is said on standard error; without that, nothing has been done."""
+    operator.done("b.builder create 4 3 1", f"b.builder {THREE}")
+    before = operator.contents()
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert main(["b.builder", *line.split()], prog="ring") == status
+    text = capsys.readouterr().err
+    assert "ring: standard output can't be written: No space left on device" in text
+    assert all(each.format(operator.folder) in text for each in said)
+    assert (operator.contents() != before) == (status == 1)
+
+
+def test_what_can_not_be_said_is_no_error(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.done("b create 4 3 1")
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert main(["b"], prog="ring") == 0
+    assert main(["b", "search", "d0"], prog="ring") == 2
+
+
+def test_a_ring_that_is_not_written_does_not_hide_the_builder(operator: Operator) -> None:
+    operator.done("b.builder create 4 3 1", f"b.builder {THREE}")
+    (operator.folder / "b.ring.gz").mkdir()
+    answer = operator.run("b.builder rebalance")
+    assert answer.status == 2
+    assert "b.ring.gz can't be written: it is a folder; saved all the same: " in answer.err
+    assert f"{operator.folder}/b.builder\n" in answer.err
+    assert operator.json("b.builder")["ring"]["state"] == "unreadable"
+
+
+# ---- waiting and giving up -------------------------------------------------------------------
+
+
+def test_who_waits_for_another_says_so(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, with who it is and what they hold."""
+    operator.done("b create 4 3 1")
+    monkeypatch.setattr(builder_file, "LOCK_PATIENCE_S", 0.0)
+    lock = operator.folder / ".lock"
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        threading.Timer(0.2, fcntl.flock, (held, fcntl.LOCK_UN)).start()
+        answer = operator.run("b set_replicas 2")
+    assert answer.status == 0
+    assert answer.err == f"ring: waiting for process {os.getpid()}, which holds {lock}\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_: "nothing that can be read")
+    assert ring_command.holder_of(lock) == "another process"
+
+
+def test_ctrl_c_is_a_sentence(with_ring: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a question, where nothing is saved yet."""
+
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    before = with_ring.contents()
+    monkeypatch.setattr(ring_command, "load_builder", interrupted)
+    answer = with_ring.run("object.builder remove d0")
+    assert (answer.status, answer.out, answer.err) == (130, "", "ring: interrupted\n")
+    assert with_ring.contents() == before
+
+
+def test_ctrl_c_waits_for_a_file_to_be_saved(
+    with_ring: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is said which file that was."""
+
+    def interrupted(path: Path, builder: Builder, *, now: float) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        builder_file.save_builder(path, builder, now=now)
+
+    ring = (with_ring.folder / "object.ring.gz").read_bytes()
+    monkeypatch.setattr(ring_command, "save_builder", interrupted)
+    answer = with_ring.run("object.builder rebalance --force")
+    path = with_ring.folder / "object.builder"
+    assert answer.status == 130
+    assert answer.err == f"ring: interrupted; saved all the same: {path}\n"
+    assert (with_ring.folder / "object.ring.gz").read_bytes() == ring
+    assert with_ring.json("object.builder")["ring"]["state"] == "obsolete"
 
 
 def test_it_is_a_command_of_swiftish(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from swiftish.cli import ring_command
+from swiftish.ring.errors import RingError
 from swiftish.ring.format import decode
 from swiftish.ring.hash_id import hash_id
 from tests.unit.cli.rings import THREE, Operator
@@ -173,11 +175,50 @@ def test_only_object_rings_double(operator: Operator) -> None:
 
 
 def test_create_replaces_a_builder_and_says_so(with_ring: Operator) -> None:
-    """As in Swift; what it was is in the backups."""
+    """As in Swift; what it was is in the backups, also if it came from elsewhere."""
+    before = (with_ring.folder / "object.builder").read_bytes()
+    for kept in (with_ring.folder / "backups").iterdir():
+        kept.unlink()
     answer = with_ring.run("object.builder create 5 2 1")
     assert answer.status == 0
     assert "replaced" in answer.err
+    copy = Path(answer.err.strip().rpartition(" ")[2])
+    assert copy.read_bytes() == before
     assert with_ring.json("object.builder")["partitions"] == 32
+
+
+def test_no_copy_stays_of_a_builder_that_is_not_replaced(
+    with_ring: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RingError("/disk: full")
+
+    monkeypatch.setattr(ring_command, "save_builder", full)
+    assert with_ring.refused("object.builder create 5 2 1") == "/disk: full"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "it is empty"),
+        (b"SRB\x01 and so on", "swiftish's own"),
+        (b"\x1f\x8b and so on", "write_builder takes rings"),
+        (b"junk", "it is no builder of Swift's, or it is damaged or truncated"),
+        (b"\x80\x02}q\x00.", "it is no builder of Swift's"),
+        (b"\x80\x02(", "damaged or truncated"),
+        (b"\x80\x02K\x01a.", "damaged or truncated"),
+        (b"\x80\x02cos\nsystem\n.", "it imports 'os.system', which no builder needs; nothing of"),
+        (b"\x80\x02}(U\x04devs]U\x0apart_powerK\xffu.", "part_power is 255"),
+    ],
+)
+def test_what_can_not_be_imported(operator: Operator, data: bytes, why: str) -> None:
+    """Said to somebody who looks after disks, not after pickles."""
+    path = operator.folder / "old"
+    path.write_bytes(data)
+    sentence = operator.refused("b.builder import old")
+    assert sentence.startswith(f"{path}: ")
+    assert why in sentence
+    assert "pickle" not in sentence
 
 
 def test_a_lost_builder_is_made_from_its_ring(with_ring: Operator) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from swiftish.ring.format import decode
 from tests.unit.cli.rings import Operator
 
-SCENARIO = {
+SCENARIO: dict[str, Any] = {
     "part_power": 6,
     "replicas": 3,
     "overload": 0.1,
@@ -56,7 +58,7 @@ def test_builders_are_composed(parts: Operator) -> None:
     ("line", "why"),
     [
         ("r1.builder r2.builder", "--output"),
-        ("", "no such file"),
+        ("", "all.composite does not exist"),
         ("r1.builder --output x.ring.gz", "two components"),
         ("--output x.ring.gz", "two components"),
         ("r1.builder r1.builder --output x.ring.gz", "the same builder"),
@@ -83,6 +85,40 @@ def test_a_scenario_is_played(operator: Operator) -> None:
     assert all(len(each) >= 2 for each in rounds)
     assert operator.done("s.json analyze").out.startswith("rebalance  moved  removed  balance")
     assert operator.json("saved.builder")["partitions"] == 64
+
+
+def test_a_scenario_replaces_only_builders(operator: Operator) -> None:
+    """With a copy of what was there, and a warning that says where it is."""
+    (operator.folder / "s.json").write_text(json.dumps(SCENARIO), "utf-8")
+    operator.done("saved.builder create 4 1 1")
+    before = (operator.folder / "saved.builder").read_bytes()
+    for kept in (operator.folder / "backups").iterdir():
+        kept.unlink()
+    answer = operator.run("analyze s.json")
+    assert answer.status == 0
+    copy = operator.folder / "backups" / f"{int(operator.clock.now())}.saved.builder"
+    path = operator.folder / "saved.builder"
+    assert answer.err == f"ring: warning: {path}: replaced; what it was is in {copy}\n"
+    assert copy.read_bytes() == before
+    path.write_bytes(b"a letter")
+    assert f"{path}: it is not a builder" in operator.refused("analyze s.json")
+
+
+def test_what_a_scenario_saved_before_it_failed_is_said(operator: Operator) -> None:
+    rounds = [[*SCENARIO["rounds"][0], ["save", "saved.builder"]], [["remove", 9]]]
+    (operator.folder / "s.json").write_text(json.dumps({**SCENARIO, "rounds": rounds}), "utf-8")
+    answer = operator.run("analyze s.json")
+    assert answer.status == 2
+    saved = operator.folder / "saved.builder"
+    assert answer.err.endswith(f"there is no device 9; saved all the same: {saved}\n")
+
+
+def test_the_scenario_of_the_reference_is_one(operator: Operator) -> None:
+    text = (Path(__file__).parents[3] / "docs/reference/rings.md").read_text("utf-8")
+    scenario = text.partition("```json\n")[2].partition("```")[0]
+    (operator.folder / "s.json").write_text(scenario, "utf-8")
+    assert len(operator.json("analyze s.json")["rounds"]) == 3
+    assert (operator.folder / "half.builder").exists()
 
 
 def test_a_scenario_is_checked_without_being_played(operator: Operator) -> None:

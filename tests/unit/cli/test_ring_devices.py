@@ -58,6 +58,26 @@ def test_devices_that_can_not_be_are_refused(crew: Operator, line: str, why: str
     assert why in crew.refused(f"b {line}")
 
 
+def test_a_letter_r_in_the_name_of_a_host(crew: Operator) -> None:
+    """In a new device it is known by what is before it; elsewhere it is asked for otherwise."""
+    crew.done("b add z1-Rack1.example:6200/sdR 1 z1-myRack:6200RRack9:6300/sda_R 1")
+    found = crew.json("b")["devices"]
+    assert {(d["ip"], d["replication_ip"], d["device"], d["meta"]) for d in found} > {
+        ("rack1.example", "rack1.example", "sdR", ""),
+        ("myrack", "rack9", "sda", "R"),
+    }
+    for search in ("z1-Rack1.example", "-myRack", "z1-myRack:6200", "-R2D2"):
+        for line in (f"search -- {search}", f"set_weight -y -- {search} 5"):
+            assert "write a host's name in lower case" in crew.refused(f"b {line}")
+    for change in ("Rack1:6200", "myRack:6200", "RRack"):
+        assert "write a host's name in lower case" in crew.refused(f"b set_info d0 {change}")
+    assert ids(crew, "z1-rack1.example") == [3]
+    assert ids(crew, "--ip Rack1.example") == [3]
+    assert ids(crew, "z1-myrack:6200Rrack9") == ids(crew, "/sda_R") == [4]
+    assert ids(crew, "z3-10.0.0.3R10.1.0.3") == ids(crew, "z3-R10.1.0.3") == [2]
+    assert ids(crew, "R:6300") == [2, 4]
+
+
 @pytest.mark.parametrize(
     ("line", "search", "found"),
     [

@@ -71,9 +71,67 @@ def test_pictures(with_ring: Operator) -> None:
     with_ring.done("show object.builder --svg out.svg")
     assert "<svg" in (with_ring.folder / "out.svg").read_text("utf-8")
     assert len(with_ring.json("object.builder show")["regions"]) == 1
-    assert "out.svg" in with_ring.refused("object.builder show --svg no/out.svg")
+    missing = f"{with_ring.folder}/no does not exist"
+    assert with_ring.refused("object.builder show --svg no/out.svg") == missing
     (with_ring.folder / "object.builder").unlink()
     assert "10.0.0.1/sda" in with_ring.done("show object.ring.gz").out
+
+
+def test_a_builder_of_swifts_does_not_hide_its_ring(with_ring: Operator) -> None:
+    """Nor does one that is damaged; but who asks for the builder is told what it is."""
+    path = with_ring.folder / "object.builder"
+    for data in (b"\x80\x02}q\x00.", b"SRB\x01damaged"):
+        path.write_bytes(data)
+        answer = with_ring.run("show object.ring.gz")
+        assert answer.status == 0
+        assert answer.out.startswith(f"{with_ring.folder}/object.ring.gz\n")
+        assert "10.0.0.1/sda" in answer.out
+        assert f"warning: {path}: " in answer.err
+        assert len(with_ring.run("show object.ring.gz --json").document["warnings"]) == 1
+        assert str(path) in with_ring.refused("show object.builder")
+
+
+def test_hosts_in_a_picture_can_be_told_from_each_other(operator: Operator) -> None:
+    """However long their names, and however narrow the picture."""
+    operator.done("b create 4 2 0")
+    for number in (1, 2):
+        name = f"storage-node-000{number}.region-a.cluster.example.internal"
+        operator.done(f"b add z1-{name}:6200/sda 10 z1-{name}:6200/sdb 10")
+    operator.run("b rebalance")
+    text = operator.done("b show --width 40").out
+    assert "storage-node-0001~" in text
+    assert "storage-node-0002~" in text
+    operator.done("b remove d1 d3 --yes")
+    operator.run("b rebalance")
+    text = operator.done("b show --width 40").out
+    assert "~-0001~/sda" in text
+    assert "~-0002~/sda" in text
+
+
+def test_the_dispersion_is_that_of_the_devices_as_they_are(operator: Operator) -> None:
+    """And that of the last rebalance is said where it is another."""
+    operator.done("b create 6 2 0", "b add z1-10.0.0.1:1/a 100 z1-10.0.0.1:1/b 100", "b rebalance")
+    assert "dispersion 0.00 %, " in operator.done("b").out
+    operator.done("b set_info d0 _x")
+    assert "dispersion 0.00 %, " in operator.done("b").out
+    operator.done("b add z2-10.0.0.2:1/a 100")
+    assert "dispersion 50.00 % (0.00 % at the last rebalance), " in operator.done("b").out
+    found = operator.json("b")
+    assert (found["dispersion"], found["dispersion_now"]) == (0, 50)
+    assert operator.json("b dispersion")["dispersion"] == found["dispersion_now"]
+
+
+@pytest.mark.parametrize("replicas", ["2.5", "2", "2.99", "3.5", "4"])
+def test_a_builder_is_not_valid_before_set_replicas_is_acted_on(
+    with_ring: Operator, replicas: str
+) -> None:
+    with_ring.done("object.builder validate", f"object.builder set_replicas {replicas}")
+    assert "needs a rebalance" in with_ring.refused("object.builder validate")
+    with_ring.done("object.builder set_replicas 3", "object.builder validate")
+    if float(replicas) < 3:
+        with_ring.done(f"object.builder set_replicas {replicas}")
+        with_ring.run("object.builder rebalance")
+        with_ring.done("object.builder validate")
 
 
 def test_versions(with_ring: Operator) -> None:
@@ -148,4 +206,5 @@ def test_nodes_of_nothing(cluster: Operator, line: str, why: str) -> None:
 def test_a_ring_of_another_kind_is_noticed(cluster: Operator) -> None:
     answer = cluster.run("object.ring.gz nodes AUTH_a --settings node.toml")
     assert answer.status == 0
-    assert "no ring for accounts by its name" in answer.err
+    path = cluster.folder / "object.ring.gz"
+    assert f"{path}: by its name it is no ring for accounts" in answer.err

@@ -9,7 +9,7 @@ from swiftish.ring.device import Device
 from swiftish.ring.even import even_ring
 from swiftish.ring.overview import Overview, overview, overview_of_ring
 from swiftish.ring.picture import picture
-from swiftish.ring.spans import columns, cut
+from swiftish.ring.spans import Names, columns, cut
 
 ESCAPES = re.compile(r"\x1b\[[0-9]*m")
 
@@ -173,6 +173,29 @@ def test_a_power_increase_is_told() -> None:
 def test_cut(text: str, width: int, short: str) -> None:
     """Names differ at their ends; a wide character is left out whole."""
     assert cut(text, width, unicode=True) == short
+
+
+@pytest.mark.parametrize(
+    ("names", "width", "short"),
+    [
+        (["node1.a.example.com", "node2.a.example.com"], 8, ["node1…", "node2…"]),
+        (
+            ["dc1-rack07-node-a.example", "dc1-rack08-node-a.example"],
+            18,
+            ["dc1-rack07…", "dc1-rack08…"],
+        ),
+        (["dc1-rack07-node-a.example", "dc1-rack08-node-a.example"], 8, ["…-…ck07…", "…-…ck08…"]),
+        (["n-1-1", "n-1"], 4, ["n-1…", "n-1"]),
+        (["alone.example.com"], 8, ["al…e.com"]),
+        (["same", "same"], 3, ["…me", "…me"]),
+        ([], 5, []),
+    ],
+)
+def test_names_are_cut_where_they_are_alike(names: list[str], width: int, short: list[str]) -> None:
+    hosts = Names(names, unicode=True)
+    found = [hosts.cut(name, width) for name in names]
+    assert all(columns(each) <= width for each in found)
+    assert found == short
 
 
 def test_columns() -> None:
