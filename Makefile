@@ -41,6 +41,10 @@ conformance: ## OpenStack Swift's own functional tests against this server
 $(PARTS): venv
 	@.venv/bin/python scripts/test.py $@ $(if $(ARGS),-- $(ARGS))
 
+.PHONY: lab
+lab: venv ## A cluster on this machine, 4 storage nodes and 2 proxies, until Ctrl-C
+	@exec .venv/bin/python -m scripts.lab
+
 .PHONY: fix
 fix: venv ## Format, and correct what ruff can correct
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format .

@@ -50,55 +50,29 @@ def until(condition: Callable[[], bool], *, what: str, timeout_s: float = 30.0) 
         time.sleep(0.02)
 
 
-class Server:
+class Program:
     """One `swiftish serve`, its standard output read as it comes.
 
     The process leads a session of its own, so that `kill()` reaches all of its children at once.
     """
 
-    def __init__(
-        self,
-        data: Path,
-        *,
-        workers: int = 2,
-        devices: int = 4,
-        replicas: int = 3,
-        users: Sequence[str] = USERS,
-        port: int | None = None,
-        options: Sequence[str] = (),
-        log: Path | None = None,
-    ) -> None:
+    def __init__(self, data: Path, command: Sequence[str], log: Path) -> None:
         self.data = data
-        self.port = port or free_port()
-        self.log = log or data.parent / f"{data.name}.log"
+        self.log = log
+        self.command = list(command)
         self.lines: list[str] = []  # of standard output, so far
-        self.command = [
-            str(SWIFTISH),
-            "serve",
-            *("--data", str(data)),
-            *("--bind", f"127.0.0.1:{self.port}"),
-            *("--workers", str(workers)),
-            *("--devices", str(devices)),
-            *("--replicas", str(replicas)),
-            *(part for user in users for part in ("--user", user)),
-            *options,
-        ]
         self._process: subprocess.Popen[str] | None = None
         self._arrivals: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def auth_url(self) -> str:
-        return f"{self.url}/auth/v1.0"
-
-    @property
     def process(self) -> subprocess.Popen[str]:
         assert self._process is not None, "not started"
         return self._process
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
 
     # ---- life -----------------------------------------------------------------------------
 
@@ -122,14 +96,18 @@ class Server:
     def start(self) -> Self:
         """Returns when the `ready` line has come."""
         self.launch()
+        self.await_ready()
+        return self
+
+    def await_ready(self) -> None:
+        """For one that was launched."""
         deadline = time.monotonic() + START_TIMEOUT_S
         try:
-            while not self.next_line(deadline).startswith("ready http"):
+            while not self.next_line(deadline).startswith("ready "):
                 pass
         except NotReady:
             self.kill()
             raise
-        return self
 
     def launch(self) -> None:
         """Start the process, and wait for nothing."""
@@ -248,6 +226,44 @@ class Server:
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 total += int(fields[11]) + int(fields[12])
         return total / ticks
+
+
+class Server(Program):
+    """One `swiftish serve` on a data folder."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        workers: int = 2,
+        devices: int = 4,
+        replicas: int = 3,
+        users: Sequence[str] = USERS,
+        port: int | None = None,
+        options: Sequence[str] = (),
+        log: Path | None = None,
+    ) -> None:
+        self.port = port or free_port()
+        command = [
+            str(SWIFTISH),
+            "serve",
+            *("--data", str(data)),
+            *("--bind", f"127.0.0.1:{self.port}"),
+            *("--workers", str(workers)),
+            *("--devices", str(devices)),
+            *("--replicas", str(replicas)),
+            *(part for user in users for part in ("--user", user)),
+            *options,
+        ]
+        super().__init__(data, command, log or data.parent / f"{data.name}.log")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def auth_url(self) -> str:
+        return f"{self.url}/auth/v1.0"
 
 
 def alive(pid: int) -> bool:
