@@ -111,14 +111,17 @@ class Builder:
     def change(self, number: int, **fields: object) -> Device:
         """Change what is written about a device: region, zone, ip, port, device, meta, ….
 
-        Returns the device as it is now.  Raises RingError when another device is there.
+        Returns the device as it is now.  Raises RingError when another device is there that is
+        not being removed.
         """
         assert not {"id", "weight"} & fields.keys()
         if number in self.removed and {"region", "zone"} & fields.keys():
             raise RingError(f"can't move device {number} elsewhere: it is being removed")
         changed = replace(self.device(number), **fields)  # type: ignore[arg-type]
         for other in self.each():
-            if other.id != number and _place(other) == _place(changed):
+            if other.id in self.removed | {number}:
+                continue
+            if _place(other) == _place(changed):
                 raise DuplicateDevice(f"{changed} is in the builder already, as device {other.id}")
         self.devices[number] = changed
         self._changed()

@@ -1,16 +1,7 @@
 """Where the replicas go that need a device.
 
 Theory.  Level by level, regions first, each loose replica is given to one of the tiers below the
-one that it was given to before, and every tier gets exactly what it wants.  Imagine the replicas
-of a tier in a circle, those of one partition evenly apart, and the circle cut into as many pieces
-as the tier has children, each as long as that child wants.  A piece then has of each partition
-its share, rounded down or up.  Where partitions have different numbers of replicas in the tier,
-that may be one more than the average, rounded up; then all partitions' first replicas are put in
-a row, after them all their second ones in the same order, and so on, those with most first: two
-replicas of one partition are a whole round apart, and no placement is spread better, though it
-is less mixed (some children get only what has most replicas in the tier).
-
-The order of the partitions is drawn anew for every level, and that of the children for every tier.
+one that it was given to before, and every tier gets exactly what it wants (see `deal`).
 
 Replicas that stay where they are disturb that.  What is then wrong (more replicas of a partition
 in a tier than the plan's most, or fewer than its least) is mended by exchanging pairs of loose
@@ -22,15 +13,13 @@ Pure.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from swiftish.ring import cycles
+from swiftish.ring.deal import Dealer
 from swiftish.ring.gather import Placement
 from swiftish.ring.table import CHUNK, NOWHERE, Indexes, Mask, Table, together
 from swiftish.ring.targets import Plan
-from swiftish.ring.tree import DEVICE, LEVELS, Counts, Numbers
-
-Few = npt.NDArray[np.int8]
+from swiftish.ring.tree import DEVICE, LEVELS, Numbers
 
 _TRIES = 8  # partners that each replica in a bad place looks at in the first round
 _LOOKS_MAX = 100_000  # of all in one round; most are well placed soon, the rest look further
@@ -49,21 +38,16 @@ def place(placement: Placement, plan: Plan) -> Table:
     wants = plan.tree.upwards(wanted)
     given = np.zeros(len(rows), np.int32)
     table = np.where(placement.loose, NOWHERE, placement.table)
+    dealer = Dealer(plan=plan, rng=placement.rng, rows=rows, parts=parts)
     for level in range(LEVELS):
         where = plan.tree.of[level][table[:, columns]]
-        given = _deal(
-            where.shape,
-            placement.rng,
-            rows,
-            parts,
-            given,
-            plan=plan,
-            level=level,
-            wants=np.rint(wants[level]).astype(np.int64),
-        )
+        wanted = np.rint(wants[level]).astype(np.int64)
+        given = dealer.deal(where.shape, given, level=level, wants=wanted)
         where[rows, parts] = given
         mend(where, rows, parts, plan.tree.parent[level][given], plan, level, placement.rng)
         given = where[rows, parts]
+        if level < DEVICE:
+            dealer.meet(where, level)
     numbers = plan.tree.of[DEVICE].take(table)
     numbers[rows, columns[parts]] = given
     cycles.mend(placement, plan, numbers)
@@ -71,64 +55,6 @@ def place(placement: Placement, plan: Plan) -> Table:
     table = np.append(plan.tree.ids, np.int32(NOWHERE)).take(numbers)
     _shuffle(table, placement.loose, placement.rng)
     return table
-
-
-def _deal(
-    shape: tuple[int, ...],
-    rng: np.random.Generator,
-    rows: Indexes,
-    parts: Indexes,
-    above: Numbers,
-    *,
-    plan: Plan,
-    level: int,
-    wants: Counts,
-) -> Numbers:
-    """Give each loose replica, in its tier of the level above, one of that tier's children."""
-    parent = plan.tree.parent[level]
-    copy, copies = _copies(shape, rows, parts, above)
-    key = (rng.permutation(shape[1]) / shape[1])[parts]
-    even = _can_be_even(above, copies, plan=plan, level=level, wants=wants)[above]
-    rounds = np.flatnonzero(~even)
-    most = int(copies.max()) + 1
-    in_rounds = (copy[rounds] + 1.0 - (copies[rounds] - key[rounds]) / most) / most
-    if most > 2:
-        key += copy / copies
-        key %= 1.0
-    key[rounds] = in_rounds
-    key *= 0.999
-    key += above
-    children = np.lexsort((rng.random(len(parent)), parent)).astype(np.int32)
-    given = np.empty(len(rows), np.int32)
-    given[np.argsort(key)] = np.repeat(children, wants[children])
-    return given
-
-
-def _copies(
-    shape: tuple[int, ...], rows: Indexes, parts: Indexes, above: Numbers
-) -> tuple[Few, Few]:
-    """For each loose replica: the how manieth of its partition in its tier it is, of how many."""
-    tiers = np.full(shape, -1, np.int32)
-    tiers[rows, parts] = above
-    copy, copies = np.zeros(shape, np.int8), np.zeros(shape, np.int8)
-    for row in range(len(tiers)):
-        same = tiers == tiers[row]
-        copies += same
-        copy[row + 1 :] += same[row + 1 :]
-    return copy[rows, parts], copies[rows, parts]
-
-
-def _can_be_even(above: Numbers, copies: Few, *, plan: Plan, level: int, wants: Counts) -> Mask:
-    """In which tiers of the level above no child gets too many when copies are spread evenly."""
-    parent = plan.tree.parent[level]
-    width = plan.tree.width(level - 1)
-    fewest, most = np.full(width, 127, np.int32), np.zeros(width, np.int32)
-    np.minimum.at(fewest, above, copies)
-    np.maximum.at(most, above, copies)
-    share = wants / np.maximum(np.bincount(parent, weights=wants, minlength=width), 1)[parent]
-    too_many = np.ceil(share * most[parent] - 1e-9) > plan.most[level]
-    too_few = np.floor(share * fewest[parent] + 1e-9) < plan.least[level]
-    return np.asarray(np.bincount(parent[too_many | too_few], minlength=width) == 0)
 
 
 @dataclass(frozen=True, slots=True)

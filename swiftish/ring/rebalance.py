@@ -10,7 +10,7 @@ import numpy as np
 
 from swiftish.ring import gather, place
 from swiftish.ring.gather import Placement
-from swiftish.ring.table import NOWHERE, Mask, Table, resized
+from swiftish.ring.table import NOWHERE, Mask, Table, ranked, resized
 from swiftish.ring.targets import Plan
 
 
@@ -25,13 +25,15 @@ def rebalance(
 ) -> tuple[Table, Mask]:
     """Place all replicas of the plan, moving as few as it takes.
 
-    `removed` are the ids of devices that must be left whatever `may_move` (by partition) says.
+    `removed` are the ids of devices that must be left whatever `may_move` (by partition) says;
+    so must any device by a second replica of a partition, as an imported table may have.
     Returns the new table, and by partition whether a replica of it moved.
     """
     table, exists = resized(before, replicas=plan.replicas)
     gone = np.zeros(len(plan.tree.of[0]), np.bool_)
     gone[list(removed)] = True
-    left = gone[table]  # NOWHERE is the last entry, which is False
+    # NOWHERE is the last entry of `gone`, which is False.  Of two on one device one goes at once.
+    left = gone[table] | ((ranked(table) > 1) & (table != NOWHERE))
     table[left] = NOWHERE
     kept = table.copy()
     placement = Placement(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from swiftish.ring import targets
 from swiftish.ring.builder import Builder
 from swiftish.ring.device import Device
-from swiftish.ring.errors import RingError
+from swiftish.ring.errors import DuplicateDevice, RingError
 from swiftish.ring.table import NOWHERE
 
 NOW = 1_700_000_000.0
@@ -228,6 +228,40 @@ def test_losing_one_of_many_moves_what_it_held() -> None:
     builder.remove(5)
     done = builder.rebalance(seed=1, now=NOW + 2 * HOUR_S)
     assert (done.moved, done.removed, done.dispersion) == (lost, 1, 0)
+
+
+@pytest.mark.parametrize("min_part_hours", [0, 24])
+def test_of_two_replicas_on_one_device_one_goes_at_once(min_part_hours: int) -> None:
+    """As an imported table may have them; nothing else moves, and min_part_hours do not count."""
+    builder = Builder.create(power=4, replicas=3, min_part_hours=min_part_hours)
+    for number in range(5):
+        builder.add(Device(id=-1, device=f"d{number}", ip=f"10.0.0.{number}"))
+    builder.rebalance(seed=1, now=NOW)
+    assert builder.assignment is not None
+    builder.assignment[1, 0] = builder.assignment[0, 0]
+    builder.assignment[2, 5] = builder.assignment[1, 5]
+    before = columns(builder)
+    done = builder.rebalance(seed=2, now=NOW + 60)
+    builder.validate()
+    assert all(len(set(column)) == 3 for column in columns(builder))
+    doubled = [old != new for old, new in zip(before, columns(builder), strict=True)]
+    assert doubled[0]
+    assert doubled[5]
+    if min_part_hours:
+        assert done.moved == 2
+
+
+def test_the_place_of_a_removed_device_can_be_taken() -> None:
+    """By a new device or another one, at once; not that of one that stays."""
+    builder = Builder.create(power=4, replicas=2, min_part_hours=1)
+    for number in range(4):
+        builder.add(Device(id=-1, device=f"d{number}"))
+    with pytest.raises(DuplicateDevice, match="as device 0"):
+        builder.change(1, device="d0")
+    builder.remove(0)
+    builder.remove(2)
+    assert builder.change(1, device="d0").device == "d0"
+    assert builder.add(Device(id=-1, device="d2")) == 4
 
 
 @pytest.mark.parametrize(
