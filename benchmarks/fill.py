@@ -19,7 +19,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from swiftish.cli.onenode import Node, Unusable, lock, open_node
+from swiftish.cli.node import Node, Unusable
+from swiftish.cli.onenode import lock, open_node
 from swiftish.container import broker
 from swiftish.container.broker import RowChange
 from swiftish.db.pool import Pool
@@ -69,10 +70,10 @@ async def fill(node: Node, account: str, container: str, count: int) -> None:
     cluster = node.settings.cluster
     hash_path = HashPath(prefix=cluster.hash_prefix.encode(), suffix=cluster.hash_suffix.encode())
     digest = hash_path(account, container)
-    devices = Devices(node.devices_root, node.device_names)
+    devices = Devices(node.devices_root, node.device_names())
     pool = Pool("containers", tables=broker.TABLES)
     now = SystemClock().timestamp()
-    ring = node.rings.container
+    ring = node.rings.container.current()
     try:
         for replica in ring.primaries(ring.partition(digest)):
             device = devices.get(replica.device)
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
         data = parsed.data.absolute()
         held = lock(data)
         above = read_toml(parsed.config) if parsed.config else {}
-        node = open_node(data, above, source=parsed.config, users=[])
+        node = open_node(data, above, source=parsed.config, users=[]).node
         asyncio.run(fill(node, parsed.account, parsed.container, parsed.rows))
         os.close(held)
     except (Unusable, BadSettings, Refusal) as error:

@@ -7,28 +7,23 @@ may be run again.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from swiftish.db import heads, row_table
+from swiftish.account.schema import SCHEMA, USER_METADATA
+from swiftish.db import heads, removal, row_table, sync_points
 from swiftish.db.heads import Head, Totals
 from swiftish.db.name_index import space_of
-from swiftish.db.row_table import Stored
+from swiftish.db.row_table import Outcome
 from swiftish.domain import metadata as metadata_rules
 from swiftish.domain.limits import Limits
 from swiftish.domain.listing import Query
 from swiftish.domain.listing import page as listing_page
 from swiftish.domain.metadata import Metadata, TooMuchMetadata
-from swiftish.domain.rows import (
-    ContainerRow,
-    decode_container,
-    encode_container,
-    merge_containers,
-)
+from swiftish.domain.rows import ContainerRow
 from swiftish.domain.timestamp import Timestamp
 from swiftish.http.replies import Refusal
 from swiftish.runtime.environment import Reader, Writer
 
-TABLES = (*heads.TABLES, *row_table.TABLES)
+TABLES = (*heads.TABLES, *row_table.TABLES, *sync_points.TABLES, *removal.TABLES)
 
-USER_METADATA = "x-account-meta-"
 DELETED = {"x-account-status": "Deleted"}
 
 
@@ -41,10 +36,7 @@ class Info:
 
     @property
     def is_deleted(self) -> bool:
-        """Deleted by its owner (then containers may be left), or empty and never made."""
-        return self.head.marked_deleted or (
-            self.head.delete > self.head.put and self.totals.sum(0) == 0
-        )
+        return SCHEMA.is_deleted(self.head, self.totals)
 
 
 def find(reader: Reader, digest: bytes) -> Info | None:
@@ -93,7 +85,7 @@ def put_account(writer: Writer, digest: bytes, change: Change, limits: Limits) -
         _check_metadata(change.metadata, limits)
         head = heads.new_head(writer, account=change.account, timestamp=change.timestamp)
         head.metadata = dict(change.metadata)
-        heads.save(writer, digest, head)
+        heads.save(writer, digest, head, Totals())
         return True
     head, again = info.head, info.is_deleted
     if head.marked_deleted:
@@ -104,8 +96,8 @@ def put_account(writer: Writer, digest: bytes, change: Change, limits: Limits) -
     _merge_metadata(head, change, limits)
     head.put = max(head.put, change.timestamp)
     if again:
-        head.status_changed = change.timestamp
-    heads.save(writer, digest, head)
+        head.status_changed = max(head.status_changed, change.timestamp)
+    heads.save(writer, digest, head, info.totals)
     return again
 
 
@@ -114,25 +106,34 @@ def post_account(writer: Writer, digest: bytes, change: Change, limits: Limits) 
     writer.require_room()
     info = existing(find(writer, digest))
     _merge_metadata(info.head, change, limits)
-    heads.save(writer, digest, info.head)
+    heads.save(writer, digest, info.head, info.totals)
 
 
 def delete_account(writer: Writer, digest: bytes, timestamp: Timestamp) -> None:
     """Mark the account as deleted; what is in it is left to the reaper.  Raises Refusal 404."""
-    head = existing(find(writer, digest)).head
+    info = existing(find(writer, digest))
+    head = info.head
     if timestamp > head.delete:
-        head.delete = head.status_changed = timestamp
+        head.delete = timestamp
+        head.status_changed = max(head.status_changed, timestamp)
         head.marked_deleted = True
         head.metadata = metadata_rules.cleared(head.metadata, timestamp)
-        heads.save(writer, digest, head)
+        heads.save(writer, digest, head, info.totals)
 
 
 def put_container(
-    writer: Writer, digest: bytes, *, account: str, container: bytes, row: ContainerRow
+    writer: Writer,
+    digest: bytes,
+    *,
+    account: str,
+    container: bytes,
+    row: ContainerRow,
+    also_deleted: bool = False,
 ) -> None:
     """Merge what a container reports; the totals change with it.  Again, it changes nothing.
 
-    Raises Refusal 404 when there is no account, unless its name begins with ".".
+    Raises Refusal 404 when there is no account, unless its name begins with "."; and when it is
+    deleted, unless `also_deleted`.
     """
     if not row.deleted:
         writer.require_room()
@@ -142,25 +143,13 @@ def put_container(
             raise Refusal(404)
         moment = max(row.put_timestamp, row.delete_timestamp)
         info = Info(heads.new_head(writer, account=account, timestamp=moment), Totals())
-        heads.save(writer, digest, info.head)
-    head, totals = existing(info).head, info.totals
-    space = space_of(head.id)
-    old = row_table.find(writer, space, container)
-    old_sequence = None
-    if old is not None:
-        old_row, old_sequence = decode_container(old.value)
-        row = merge_containers(old_row, row)
-        if row == old_row:
-            return
-        if not old_row.deleted:
-            totals.add(old_row.policy_index, -1, -old_row.objects, -old_row.bytes)
-    if not row.deleted:
-        totals.add(row.policy_index, 1, row.objects, row.bytes)
-    totals.sequence += 1
-    new = Stored(encode_container(row, totals.sequence), row.deleted)
-    row_table.put(writer, space, container, new, old=old)
-    row_table.log_change(writer, head.id, 0, container, new=totals.sequence, old=old_sequence)
-    heads.save_totals(writer, head.id, totals)
+        heads.save(writer, digest, info.head, info.totals)
+    if not also_deleted:
+        existing(info)
+    head, totals = info.head, info.totals
+    outcome = row_table.merge(writer, SCHEMA, head.id, totals, 0, container, row)
+    if outcome is Outcome.NEWS:
+        heads.save_totals(writer, head.id, totals)
 
 
 def _merge_metadata(head: Head, change: Change, limits: Limits) -> None:

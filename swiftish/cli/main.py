@@ -13,14 +13,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["ring"]:  # its arguments come in an order that argparse does not know
         return ring.main(given[1:], prog="swiftish ring")
-    from swiftish.cli import config, serve, workers  # noqa: PLC0415 -- the server: not for rings
+    from swiftish.cli import (  # noqa: PLC0415 -- the server: not for rings
+        config,
+        dispersion,
+        explain,
+        recon,
+        serve,
+        workers,
+    )
 
     parser = argparse.ArgumentParser(
         prog="swiftish", description="An object storage server that speaks OpenStack Swift's API."
     )
     parser.add_argument("--version", action="version", version=f"swiftish {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, module in (("serve", serve), ("config", config), ("workers", workers)):
+    modules = {
+        "serve": serve,
+        "config": config,
+        "workers": workers,
+        "recon": recon,
+        "explain": explain,
+        "dispersion": dispersion,
+    }
+    for name, module in modules.items():
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

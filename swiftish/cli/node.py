@@ -2,10 +2,9 @@
 
 `swiftish serve --config node.toml` is such a node when the file has a `[services]` table.  Nothing
 is made here but the state folder: rings come from `ring-builder`, devices are mounted by whoever
-runs the machine.  docs/reference/nodes.md describes the file.
+runs the machine.  docs/reference/cluster.md describes the file.
 """
 
-import ipaddress
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -17,11 +16,14 @@ from swiftish.cli.settings import SERVICES, NodeSettings, Service
 from swiftish.cluster.here import EVERYTHING, Here
 from swiftish.cluster.transport import Kind
 from swiftish.domain.policy import PolicySet
+from swiftish.http.peers import needs_key
 from swiftish.ring.device import Device
 from swiftish.ring.errors import RingError
 from swiftish.ring.hash_id import hash_id
-from swiftish.ring.ring import Ring
+from swiftish.ring.ring import Ring, RingSource
 from swiftish.ring.watch import RingFile
+from swiftish.runtime.device_check import look
+from swiftish.runtime.device_mark import Identity, judge
 from swiftish.runtime.settings import BadSettings, Table, build
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -38,6 +40,10 @@ class Rings:
     account: RingFile
     container: RingFile
     objects: Mapping[int, RingFile]
+
+    @property
+    def object_sources(self) -> dict[int, RingSource]:
+        return {index: file.current for index, file in self.objects.items()}
 
     @property
     def files(self) -> list[RingFile]:
@@ -66,6 +72,13 @@ class Node:
     listens: Mapping[Service, str]
     here: Here = EVERYTHING
     source: Path | None = None
+    mount_check: bool = False
+
+    @property
+    def hash_id(self) -> str:
+        """Which cluster this is: of its hash prefix and suffix."""
+        cluster = self.settings.cluster
+        return hash_id(cluster.hash_prefix.encode(), cluster.hash_suffix.encode())
 
     def device_names(self) -> list[str]:
         """The devices that the rings give to this node, by the rings of now."""
@@ -146,6 +159,7 @@ def open_cluster_node(table: Table, source: Path, *, run: Callable[[Path], Path]
         listens=listens,
         here=Here(addresses),
         source=source,
+        mount_check=settings.devices.mount_check,
     )
 
 
@@ -168,7 +182,7 @@ def _check(settings: NodeSettings) -> None:
                 f"services.{service}: {bind} is the address of services.{by_address[bind]} already"
             )
         by_address[bind] = service
-        if service != "proxy" and not cluster.key and not _is_loopback(host):
+        if service != "proxy" and needs_key(cluster.key.encode(), host):
             raise BadSettings(
                 f"cluster.key: missing; services.{service} listens on {bind}, where anybody could "
                 "ask for anything: give all nodes of the cluster the same secret key"
@@ -186,13 +200,6 @@ def parse_address(bind: str, *, setting: str) -> tuple[str, int]:
     if not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
         raise BadSettings(f"{setting}: {bind!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _addresses(bind: str, ring_ips: Collection[str]) -> Collection[str]:
@@ -259,4 +266,15 @@ def findings(node: Node) -> list[str]:
             said.append(f"{path}: the rings give this node device {name}, and it is not there")
         elif not os.access(path, os.W_OK):
             said.append(f"{path}: can't be written")
+        elif trouble := _device_trouble(node, name, path):
+            said.append(f"{path}: {trouble}")
     return said
+
+
+def _device_trouble(node: Node, name: str, path: Path) -> str | None:
+    """Why the node would not use a device that is there."""
+    identity = Identity(cluster=node.hash_id, device=name)
+    try:
+        return judge(look(path), identity, mount_check=node.mount_check).trouble
+    except OSError as error:
+        return f"can't be read: {error.strerror}"

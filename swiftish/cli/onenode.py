@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from swiftish.ring.device import Device
 from swiftish.ring.even import even_ring
 from swiftish.ring.format import encode
 from swiftish.ring.hash_id import hash_id
+from swiftish.runtime.device_check import mark_device
+from swiftish.runtime.device_mark import MARK, Identity
 from swiftish.runtime.files import Files, write_durably
 from swiftish.runtime.settings import BadSettings, Table, build, merge, read_toml
 
@@ -88,7 +89,7 @@ def open_node(
     _check_xattrs(data)
     if first_start:
         shutil.rmtree(data / "rings", ignore_errors=True)  # of a first start that was cut off
-        _make_devices(data / "devices", _device_names(settings.cluster.devices))
+        _make_devices(data / "devices", settings)
     rings = _rings(data / "rings", settings, policies)
     if first_start:
         write_durably(own, _spell(table, policies).encode(), mode=0o600)
@@ -109,7 +110,7 @@ def _is_fresh(data: Path) -> bool:
     names = {path.name for path in data.iterdir()}
     if not names <= {"lock", "lost+found", "rings", "devices", PROBE, f".{SETTINGS_FILE}.new"}:
         return False
-    return not any((data / "devices").glob("*/*"))
+    return all(path.name == MARK for path in (data / "devices").glob("*/*"))
 
 
 def _first_settings(above: Table, users: list[Table]) -> Table:
@@ -186,10 +187,13 @@ def _check_xattrs(data: Path) -> None:
         raise Unusable(f"the data folder {data} can't be written: {error.strerror}") from None
 
 
-def _make_devices(root: Path, names: Iterable[str]) -> None:
+def _make_devices(root: Path, settings: NodeSettings) -> None:
     """On the first start only: a folder that is missing later is a disk that is not mounted."""
-    for name in names:
+    cluster = settings.cluster
+    known = hash_id(cluster.hash_prefix.encode(), cluster.hash_suffix.encode())
+    for name in _device_names(cluster.devices):
         (root / name).mkdir(parents=True, exist_ok=True)
+        mark_device(root / name, Identity(cluster=known, device=name))
 
 
 def _rings(folder: Path, settings: NodeSettings, policies: PolicySet) -> Rings:

@@ -3,11 +3,12 @@
 import argparse
 import logging
 import os
+import secrets
 import shlex
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from swiftish import __version__
@@ -27,6 +28,7 @@ from swiftish.cli.wiring import serving_child, workers_child
 from swiftish.runtime.logs import configure
 from swiftish.runtime.process import CannotListen, Child, Supervisor, listen, with_only
 from swiftish.runtime.settings import BadSettings, Table, merge, read_toml
+from swiftish.runtime.status import SERVING_FILE, write_status
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ def _serve_data(arguments: argparse.Namespace, config: Path | None) -> int:
     first = open_node(data, above(), source=config, users=users)
     configure(early.log_level)
     run = fresh_run_folder(data)
+    _say_where(run, {"proxy": f"{host}:{port}"})
 
     def node() -> Node:
         return open_node(data, above(), source=config, users=users, run=run).node
@@ -129,6 +132,7 @@ def _serve_cluster_node(arguments: argparse.Namespace, config: Path, table: Tabl
         addresses[service] = f"{host}:{sockets[0].getsockname()[1]}"
     configure(server.log_level)
     run = fresh_run_folder(state)
+    _say_where(run, addresses)
 
     def node() -> Node:
         found = open_cluster_node(merge(read_toml(config), workers), config, run=run_folder)
@@ -169,6 +173,11 @@ def _supervise(
         return [*serving, with_only(workers_child(current), [], sockets)]
 
     return Supervisor(children, on_ready, sockets, drain_timeout_s=settings.drain_timeout_s).run()
+
+
+def _say_where(run: Path, listens: Mapping[Service, str]) -> None:
+    """For those who look for the node's ports, and to tell this start from others."""
+    write_status(run / SERVING_FILE, {"id": secrets.token_hex(8), "listens": listens})
 
 
 def _command_line(arguments: argparse.Namespace) -> Table:

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
+from swiftish.account.settings import AccountSettings
 from swiftish.container.settings import ContainerSettings
 from swiftish.domain.limits import Limits
 from swiftish.domain.policy import BadPolicies, Policy, PolicySet
 from swiftish.object.settings import ObjectSettings
+from swiftish.proxy.memcache import MemcacheSettings
 from swiftish.proxy.middleware.tempauth import TempauthSettings
 from swiftish.proxy.settings import ProxySettings
 from swiftish.ring.even import PART_POWER
+from swiftish.runtime.devices import DeviceSettings
 from swiftish.runtime.logs import Level
 from swiftish.runtime.settings import BadSettings
 
@@ -66,13 +69,19 @@ class PolicySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """The processes.  `workers`: how many serve; 0 means one for each core."""
+    """The processes.  `workers`: how many serve; 0 means one for each core.
+
+    `expose_metrics`: who may read /metrics and /recon on the proxy's port, which clients reach:
+    `local` is whoever asks from this machine, and not through a proxy there.  The ports of storage
+    services show them to everybody.
+    """
 
     bind: str = "127.0.0.1:8080"
     workers: int = 0
     drain_timeout_s: float = 30.0
     log_level: Level = "info"
     access_log: bool = True
+    expose_metrics: Literal["local", "always", "never"] = "local"
 
     def __post_init__(self) -> None:
         if not 0 <= self.workers <= WORKERS_MAX:
@@ -132,9 +141,12 @@ class NodeSettings:
     services: ServicesSettings = field(default_factory=ServicesSettings)
     node: FolderSettings = field(default_factory=FolderSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    devices: DeviceSettings = field(default_factory=DeviceSettings)
     limits: Limits = field(default_factory=Limits)
     proxy: ProxySettings = field(default_factory=ProxySettings)
+    memcache: MemcacheSettings = field(default_factory=MemcacheSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
+    account: AccountSettings = field(default_factory=AccountSettings)
     container: ContainerSettings = field(default_factory=ContainerSettings)
     object: ObjectSettings = field(default_factory=ObjectSettings)
 

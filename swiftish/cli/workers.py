@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,10 @@ def table(workers: list[dict[str, Any]], now: float) -> str:
 def _row(worker: dict[str, Any], now: float) -> tuple[str, ...]:
     done, total, rate, left = (worker[key] for key in ("done", "total", "rate", "left"))
     share = f"{done:,}" if total is None else f"{done:,}/{total:,}"
-    counters = " ".join(f"{name}={number:,}" for name, number in worker["counters"].items())
+    numbers = Counter(worker["counters"])
+    for name, number in worker["gauges"].items():
+        numbers[name.partition(" ")[0]] += number  # of all devices
+    counters = " ".join(f"{name}={number:,}" for name, number in numbers.items())
     working = worker["state"] == "working"
     remaining = f"{left / rate:.0f} s" if working and left and rate else ""
     last = "" if not worker["passes"] else f"{worker['last_pass_s']:.1f} s"

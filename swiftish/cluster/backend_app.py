@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from swiftish.domain.timestamp import BadTimestamp, Timestamp
 from swiftish.http.message import Request, Response
 from swiftish.http.replies import Refusal, plain
+from swiftish.runtime.clock import Clock, too_far_ahead
 from swiftish.runtime.devices import Devices, LocalDevice
 
 
@@ -19,6 +20,7 @@ class Call:
     account: str
     container: str | None
     object: str | None
+    clock: Clock
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -30,8 +32,17 @@ class Call:
         return integer_header(self.headers, "x-backend-storage-policy-index", default=0)
 
     def timestamp(self) -> Timestamp:
-        """The X-Timestamp that every change carries.  Raises Refusal 400."""
-        return timestamp_header(self.headers, "x-timestamp")
+        """The X-Timestamp that every change carries.
+
+        Raises Refusal 400; 503, with this server's own moment, when it is too far ahead to be
+        true: a clock is broken, here or there, and another server may know better (T27).
+        """
+        found = timestamp_header(self.headers, "x-timestamp")
+        now = self.clock.now()
+        if too_far_ahead(found, now):
+            moment = Timestamp.from_seconds(now).internal
+            raise Refusal(503, "X-Timestamp is too far ahead.", {AHEAD_OF: moment})
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +53,7 @@ class PartitionCall:
     device: LocalDevice
     partition: int
     rest: str
+    clock: Clock
 
     @property
     def policy_index(self) -> int:
@@ -53,6 +65,9 @@ Verb = Callable[[Call], Awaitable[Response]]
 PartitionVerb = Callable[[PartitionCall], Awaitable[Response]]
 
 _NONE: Mapping[str, PartitionVerb] = {}
+
+# Of an answer of 503: the moment by the clock of a server that a change was too far ahead of.
+AHEAD_OF = "x-backend-ahead-of"
 
 
 class BackendApp:
@@ -68,8 +83,11 @@ class BackendApp:
         devices: Devices,
         verbs: Mapping[str, Verb],
         partition_verbs: Mapping[str, PartitionVerb] = _NONE,
+        *,
+        clock: Clock,
     ) -> None:
         self._devices = devices
+        self._clock = clock
         self._verbs = verbs
         self._partition_verbs = partition_verbs
         self._allowed = ", ".join(sorted((*verbs, *partition_verbs)))
@@ -92,25 +110,31 @@ class BackendApp:
             return plain(507, f"device {parts[1]} is not in service")
         try:
             if verb is not None:
-                return await verb(_call(request, device, parts))
+                return await verb(self._call(request, device, parts))
             assert partition_verb is not None
             rest = parts[3] if len(parts) > 3 else ""
             return await partition_verb(
-                PartitionCall(request=request, device=device, partition=int(parts[2]), rest=rest)
+                PartitionCall(
+                    request=request,
+                    device=device,
+                    partition=int(parts[2]),
+                    rest=rest,
+                    clock=self._clock,
+                )
             )
         except Refusal as refusal:
             return refusal.response()
 
-
-def _call(request: Request, device: LocalDevice, parts: list[str]) -> Call:
-    return Call(
-        request=request,
-        device=device,
-        partition=int(parts[2]),
-        account=parts[3],
-        container=parts[4] if len(parts) > 4 else None,
-        object=parts[5] if len(parts) > 5 else None,
-    )
+    def _call(self, request: Request, device: LocalDevice, parts: list[str]) -> Call:
+        return Call(
+            request=request,
+            device=device,
+            partition=int(parts[2]),
+            account=parts[3],
+            container=parts[4] if len(parts) > 4 else None,
+            object=parts[5] if len(parts) > 5 else None,
+            clock=self._clock,
+        )
 
 
 def integer_header(headers: Mapping[str, str], name: str, *, default: int) -> int:

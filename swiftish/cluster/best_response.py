@@ -38,5 +38,19 @@ def best_response(
     return None
 
 
+def best_of_posts(responses: Sequence[Response], *, needed: int) -> Response | None:
+    """The vote on a POST of an object, which handoffs may have been sent too.
+
+    Where some have changed it and too few others have it "there is none" would be wrong, and so
+    would "done": None, a 503.
+    """
+    accepted = [response for response in responses if response.ok]
+    if len(accepted) >= needed:
+        return accepted[0]
+    if accepted and any(response.status == 404 for response in responses):
+        return None
+    return best_response(responses, needed=needed)
+
+
 def _status(response: Response) -> int:
     return response.status

@@ -31,7 +31,7 @@ def unpacked(data: bytes) -> Any:  # noqa: ANN401  (whoever asked knows what it 
     """The other way round.  Raises BadDocument."""
     try:
         return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogateescape")
-    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise BadDocument(f"not msgpack: {error}") from None
 
 

@@ -7,14 +7,15 @@ on (cluster/download.py says which), so that the client sees one unbroken answer
 import asyncio
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from swiftish.cluster.calls import Calls, addressed
 from swiftish.cluster.download import Download
 from swiftish.cluster.nodes import Nodes, Place
-from swiftish.cluster.reading import Judgement, Reading
+from swiftish.cluster.reading import Reading
+from swiftish.cluster.search import Found, Search
 from swiftish.http.message import Body, Bytes, DamagedBody, Request, Response
 from swiftish.ring.device import Device
+from swiftish.runtime.tasks import Background
 
 log = logging.getLogger(__name__)
 
@@ -23,21 +24,13 @@ class DownloadBroken(ConnectionError):
     """No node could go on with a body that a client is already reading: cut the connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An answer, which node gave it, and who else could be asked."""
-
-    response: Response
-    node: Device | None
-    others: Iterator[Device]
-
-
 class Reader:
     """Asks a replica set."""
 
-    def __init__(self, calls: Calls, nodes: Nodes) -> None:
+    def __init__(self, calls: Calls, nodes: Nodes, background: Background) -> None:
         self._calls = calls
         self._nodes = nodes
+        self._background = background
 
     async def read(self, place: Place, request: Request, *, newest: bool = False) -> Response:
         """The answer to a GET or HEAD of an account or a container; `request.path` is filled in.
@@ -55,16 +48,25 @@ class Reader:
         return response.replace(body=Downloader(self._calls, place, request, found))
 
     async def _find(self, place: Place, request: Request, *, newest: bool) -> Found:
-        candidates = self._nodes.for_read(place)
-        reading = Reading(primaries=len(place.primaries), newest=newest)
+        now = asyncio.get_running_loop().time()
+        candidates = self._nodes.for_read(place, request.method, now=now)
+        overlooked_max = place.options.overlooked_max
+        reading = Reading(
+            primaries=len(place.primaries), newest=newest, overlooked_max=overlooked_max
+        )
         if newest:
             return await self._newest(place, request, candidates, reading)
-        for node in candidates:
-            response = await self._calls.send(place.kind, node, addressed(request, place.on(node)))
-            if reading.judge(response, primary=place.is_primary(node)) is Judgement.SERVE:
-                return Found(response, node, candidates)
-            await response.body.aclose()
-        return Found(reading.refusal() or Response(status=503), None, candidates)
+        search = Search(
+            self._calls,
+            self._nodes.timings,
+            self._background,
+            place=place,
+            request=request,
+            candidates=candidates,
+            reading=reading,
+        )
+        found = await search.run()
+        return found or Found(reading.refusal() or Response(status=503), None, candidates)
 
     async def _newest(
         self, place: Place, request: Request, candidates: Iterator[Device], reading: Reading
@@ -73,7 +75,7 @@ class Reader:
         answers: list[tuple[Device, Response]] = []
 
         async def ask(node: Device) -> None:
-            response = await self._calls.send(place.kind, node, addressed(request, place.on(node)))
+            response = await self._calls.read(place.kind, node, addressed(request, place.on(node)))
             answers.append((node, response))
 
         try:
@@ -117,7 +119,7 @@ class Downloader(Body):
         while download.left > 0:
             piece, blame = b"", "the body ended early"
             try:
-                async with asyncio.timeout(self._calls.node_timeout_s):
+                async with asyncio.timeout(self._calls.read_timeout_s):
                     piece = await self._body.read()
             except DamagedBody:
                 blame = ""  # only this copy is bad
@@ -141,7 +143,7 @@ class Downloader(Body):
         headers = {**self._request.headers, "range": self._download.range}
         for node in self._others:
             request = self._request.replace(path=self._place.on(node), headers=headers)
-            response = await self._calls.send(self._place.kind, node, request)
+            response = await self._calls.read(self._place.kind, node, request)
             if self._download.continues(response):
                 log.info("download goes on at another node", extra={"node": str(node)})
                 self._node, self._body = node, response.body

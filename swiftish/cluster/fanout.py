@@ -7,11 +7,10 @@ still under way go on in the background: a slow node gets the change too.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from swiftish.cluster.best_response import best_response
 from swiftish.cluster.calls import Calls, addressed
 from swiftish.cluster.nodes import Place
 from swiftish.cluster.quorum import Tally, Verdict
@@ -51,29 +50,16 @@ class _Round:
 class Fanout:
     """Sends small requests to replica sets."""
 
-    def __init__(self, calls: Calls, background: Background) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        background: Background,
+        *,
+        post_quorum_timeout_s: float = POST_QUORUM_TIMEOUT_S,
+    ) -> None:
+        self.post_quorum_timeout_s = post_quorum_timeout_s
         self._calls = calls
         self._background = background
-
-    async def send(
-        self,
-        place: Place,
-        requests: Sequence[Request],
-        candidates: Iterator[Device],
-        *,
-        needed: int,
-        overrides: Mapping[int, int] | None = None,
-    ) -> Response:
-        """Send `requests`, one per replica, and return the answer that `needed` of them agree on.
-
-        Their paths are filled in here.  503 when no quorum agrees.
-        """
-        answers = await self.gather(
-            place, requests, candidates, needed=needed, patient=bool(overrides)
-        )
-        return best_response(answers, needed=needed, overrides=overrides or {}) or Response(
-            status=503
-        )
 
     async def gather(
         self,
@@ -85,7 +71,8 @@ class Fanout:
         patient: bool = False,
         data: bytes = b"",
     ) -> list[Response]:
-        """The answers heard until the quorum was decided and a moment after.
+        """Send `requests`, one per replica; the answers heard until the quorum was decided and a
+        moment after.  Their paths are filled in here.
 
         `patient`: a quorum that can no longer be reached is no reason to stop listening.
         `data` is the body of each of them.
@@ -101,7 +88,7 @@ class Fanout:
         await under_way.decided.wait()
         if not under_way.complete and under_way.tally.verdict() is not Verdict.LOST:
             with suppress(TimeoutError):
-                async with asyncio.timeout(POST_QUORUM_TIMEOUT_S):
+                async with asyncio.timeout(self.post_quorum_timeout_s):
                     await under_way.all_heard.wait()
         return list(under_way.answers)
 

@@ -1,15 +1,22 @@
 """Where a name lives, and the nodes to ask about it, in order.
 
 Primaries first, then handoffs, without those that failed too often lately; at most
-`request_node_count` of them (twice the replicas).  Nodes that are left alone come back, last of
-all, when too few others are primaries to agree: sparing them is meant to save time, and must not
-turn a cluster off.  On one machine with one disk there is nobody else to ask.
+`request_nodes` of them (twice the replicas), and no fewer than there are replicas.  Nodes that are
+left alone come back, last of all, when too few others are primaries to agree: sparing them is meant
+to save time, and must not turn a cluster off.  On one machine with one disk there is nobody else to
+ask.
+
+With write affinity an upload is first offered to local nodes, handoffs among them; the replicators
+take it to where it belongs (reference 2.2).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from swiftish.cluster.error_limiter import ErrorLimiter
+from swiftish.cluster.node_options import DEFAULTS, NodeOptions
+from swiftish.cluster.timings import Timings
 from swiftish.cluster.transport import Kind
 from swiftish.domain.hashing import HashPath
 from swiftish.domain.names import Target
@@ -27,6 +34,7 @@ class Place:
     partition: int
     primaries: list[Device]
     path: str
+    options: NodeOptions = DEFAULTS
 
     def on(self, node: Device) -> str:
         """The backend path of the name on a node."""
@@ -39,8 +47,28 @@ class Place:
     def is_primary(self, node: Device) -> bool:
         return any(primary is node for primary in self.primaries)
 
+    @property
+    def handoffs(self) -> Iterator[Device]:
+        return self.ring.handoffs(self.partition)
 
-def place_of(kind: Kind, ring: Ring, hash_path: HashPath, target: Target) -> Place:
+    @property
+    def everybody(self) -> Iterator[Device]:
+        return chain(self.primaries, self.handoffs)
+
+    @property
+    def local_delete_handoffs(self) -> int:
+        """To how many local handoffs a DELETE goes too (reference 2.2, "Object DELETE")."""
+        affinity, asked = self.options.write_affinity, self.options.local_delete_handoffs
+        if not affinity:
+            return 0
+        if asked is not None:
+            return asked
+        return sum(1 for node in self.primaries if not affinity.is_local(node))
+
+
+def place_of(
+    kind: Kind, ring: Ring, hash_path: HashPath, target: Target, options: NodeOptions = DEFAULTS
+) -> Place:
     """Find a name in its ring."""
     partition = ring.partition(hash_path(target.account, target.container, target.object))
     return Place(
@@ -49,44 +77,83 @@ def place_of(kind: Kind, ring: Ring, hash_path: HashPath, target: Target) -> Pla
         partition=partition,
         primaries=ring.primaries(partition),
         path=target.path,
+        options=options,
     )
 
 
 class Nodes:
     """Orders the nodes of places.  Reads begin at another primary each time."""
 
-    def __init__(self, limiter: ErrorLimiter) -> None:
+    def __init__(self, limiter: ErrorLimiter, timings: Timings | None = None) -> None:
+        self.timings = timings or Timings()
         self._limiter = limiter
         self._turn = 0
 
-    def for_write(self, place: Place) -> Iterator[Device]:
-        """Candidates for a change, the primaries in replica order."""
-        return self._candidates(place, place.primaries)
+    def for_upload(self, place: Place) -> Iterator[Device]:
+        """Candidates for an object's data: the primaries in replica order, local nodes first."""
+        return self._candidates(place, _local_first(place))
 
-    def for_read(self, place: Place) -> Iterator[Device]:
-        """Candidates for a read: the primaries in turn, so that all carry the load."""
-        primaries = place.primaries
-        if len(primaries) > 1:
-            self._turn += 1
-            first = self._turn % len(primaries)
-            primaries = primaries[first:] + primaries[:first]
-        return self._candidates(place, primaries)
+    def for_change(self, place: Place) -> Iterator[Device]:
+        """Candidates for a change: the primaries in replica order, then handoffs, and of those
+        first the local ones, to which an upload may have gone."""
+        return self._candidates(place, chain(place.primaries, _handoffs(place)))
 
-    def _candidates(self, place: Place, primaries: list[Device]) -> Iterator[Device]:
+    def for_read(self, place: Place, method: str, *, now: float) -> Iterator[Device]:
+        """Candidates for a read: the primaries as the settings say, but slow ones last."""
+        return self._candidates(place, chain(self._sorted(place, method, now), _handoffs(place)))
+
+    def _sorted(self, place: Place, method: str, now: float) -> Sequence[Device]:
+        primaries, options = place.primaries, place.options
+        if len(primaries) < 2:
+            return primaries
+        self._turn += 1
+        first = self._turn % len(primaries)
+        turned = primaries[first:] + primaries[:first]
+        if options.sorting == "timing":
+            turned = self.timings.quickest_first(place.kind, method, turned, now=now)
+        elif options.sorting == "affinity":
+            turned.sort(key=options.read_affinity.distance)
+        return self.timings.slow_last(place.kind, method, turned, now=now)
+
+    def _candidates(self, place: Place, order: Iterable[Device]) -> Iterator[Device]:
         limited, kind = self._limiter.limited, place.kind
-        left = 2 * len(primaries)
+        unseen = len(place.primaries)
+        left = max(unseen, place.options.request_nodes.of(unseen))
         spared = []
-        for node in primaries:
+        for node in order:
+            primary = unseen > 0 and place.is_primary(node)
+            unseen -= primary
             if limited(kind, node):
-                spared.append(node)
-            else:
+                if primary:
+                    spared.append(node)
+            elif left > 0:
                 left -= 1
                 yield node
-        for node in place.ring.handoffs(place.partition):
-            if left <= 0:
+            if left <= 0 and not unseen:
                 break
-            if not limited(kind, node):
-                left -= 1
-                yield node
-        if len(primaries) - len(spared) < place.quorum:
+        if len(place.primaries) - len(spared) < place.quorum:
             yield from spared
+
+
+def _local_first(place: Place) -> Iterator[Device]:
+    """The primaries and handoffs, but so many local ones of them first."""
+    affinity = place.options.write_affinity
+    count = place.options.local_nodes.of(len(place.primaries)) if affinity else 0
+    local: list[Device] = []
+    for node in filter(affinity.is_local, place.everybody) if count else ():
+        local.append(node)
+        yield node
+        if len(local) == count:
+            break
+    yield from (node for node in place.everybody if node not in local)
+
+
+def _handoffs(place: Place) -> Iterator[Device]:
+    """In ring order, but those first to which an upload may have gone instead of a primary."""
+    affinity = place.options.write_affinity
+    local: list[Device] = []
+    if affinity:
+        count = max(1, place.local_delete_handoffs)
+        local += islice(filter(affinity.is_local, place.handoffs), count)
+        yield from local
+    yield from (node for node in place.handoffs if node not in local)

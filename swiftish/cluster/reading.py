@@ -3,9 +3,9 @@
 Answers are judged one by one.  The first good one is served, unless the newest is wanted: then
 all are heard.  What is known to be deleted is not served from a node that has not heard of it.
 
-A handoff that has nothing knows nothing: its 404 counts only when it holds a tombstone.  And one
-primary may be empty because the ring has just given it the partition: one such 404 is overlooked
-when there are other primaries.
+A handoff that has nothing knows nothing: its 404 counts only when it holds a tombstone.  And a
+primary may be empty because the ring has just given it the partition: so many such 404s are
+overlooked (one, unless the settings say otherwise), when there are other primaries.
 
 Pure.
 """
@@ -13,12 +13,12 @@ Pure.
 from enum import Enum
 
 from swiftish.cluster.best_response import best_response
+from swiftish.cluster.moments import moment_of
 from swiftish.domain.policy import quorum_size
-from swiftish.domain.timestamp import ZERO, BadTimestamp, Timestamp
+from swiftish.domain.timestamp import ZERO, Timestamp
 from swiftish.http.message import Response
 
 _AGES = ("x-backend-data-timestamp", "x-backend-timestamp", "x-put-timestamp", "x-timestamp")
-_OVERLOOKED_MAX = 1
 
 
 class Judgement(Enum):
@@ -30,8 +30,9 @@ class Judgement(Enum):
 class Reading:
     """The answers to one read so far, from a name with `primaries` primaries."""
 
-    def __init__(self, *, primaries: int, newest: bool) -> None:
+    def __init__(self, *, primaries: int, newest: bool, overlooked_max: int = 1) -> None:
         self._primaries = primaries
+        self._overlooked_max = min(overlooked_max, primaries - 1)
         self._newest = newest
         self._good: list[Response] = []
         self._bad: list[Response] = []
@@ -48,10 +49,10 @@ class Reading:
             return Judgement.KEEP
         deleted = ZERO
         if status == 404 or status // 100 == 2:
-            deleted = _timestamp(response, "x-backend-timestamp")
+            deleted = moment_of(response)
             if not primary and deleted == ZERO:
                 return Judgement.PASS
-            if deleted == ZERO and self._overlooked < min(_OVERLOOKED_MAX, self._primaries - 1):
+            if deleted == ZERO and self._overlooked < self._overlooked_max:
                 self._overlooked += 1
                 return Judgement.PASS
         elif status >= 500 and not primary:
@@ -86,15 +87,5 @@ def _age(response: Response) -> tuple[Timestamp, Timestamp]:
     """When its data were written, then when anything of it was."""
     for name in _AGES:
         if name in response.headers:
-            return _timestamp(response, name), _timestamp(response, "x-backend-timestamp")
+            return moment_of(response, name), moment_of(response)
     return ZERO, ZERO
-
-
-def _timestamp(response: Response, name: str) -> Timestamp:
-    text = response.headers.get(name)
-    if text is None:
-        return ZERO
-    try:
-        return Timestamp.parse(text)
-    except BadTimestamp:
-        return ZERO

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
 from swiftish.cluster.calls import Calls
-from swiftish.cluster.fanout import POST_QUORUM_TIMEOUT_S
+from swiftish.cluster.moments import moment_of
 from swiftish.cluster.nodes import Place
 from swiftish.cluster.upload import (
     Accepted,
@@ -33,6 +33,7 @@ from swiftish.cluster.upload import (
     Upload,
 )
 from swiftish.domain.limits import KiB
+from swiftish.domain.timestamp import ZERO, Timestamp
 from swiftish.http.bodies import FedBody
 from swiftish.http.message import Request, Response
 from swiftish.http.replies import Refusal
@@ -53,6 +54,8 @@ class UploadStream:
     """One upload of `request.body` to as many nodes as there are `updates`.
 
     `expected` is the MD5 that the client announced, or empty; `size` the bytes it announced.
+    Afterwards `etag` is the body's MD5, `begun` says whether any of it was asked for, and `newest`
+    is the newest change that stood in the way.
     """
 
     place: Place
@@ -66,8 +69,11 @@ class UploadStream:
     background: Background
     threads: DeviceThreads
     commit_timeout_s: float
+    post_quorum_timeout_s: float
 
     etag: str = ""
+    begun: bool = False
+    newest: Timestamp = ZERO
     _received: int = 0
     _refusal: Refusal | None = None  # what the client's body raised
     _trailers: Mapping[str, str] = field(default_factory=dict)
@@ -114,7 +120,7 @@ class UploadStream:
     async def _hear_the_rest(self) -> None:
         """A quorum has stored it; wait a moment for the others, as fanout.py says."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(POST_QUORUM_TIMEOUT_S):
+            async with asyncio.timeout(self.post_quorum_timeout_s):
                 for node in self._nodes.values():
                     await node.ended.wait()
 
@@ -137,6 +143,7 @@ class UploadStream:
 
     async def _pull(self) -> Pulled | Failed:
         """The next piece of the client's body, gathered from small ones, checked and digested."""
+        self.begun = True
         try:
             piece = await self.request.body.read()
             if 0 < len(piece) < PIECE_BYTES_MIN:
@@ -185,6 +192,8 @@ class UploadStream:
     def answered(self, device: Device, response: Response, update: Mapping[str, str]) -> None:
         if response.status >= 500:
             self._unclaimed.append(update)  # for whoever takes its place
+        elif response.status == 409:
+            self.newest = max(self.newest, moment_of(response))
         etag = response.headers.get("etag")
         self._events.put_nowait(
             Answered(device, response.status, etag.strip('"') if etag else None)

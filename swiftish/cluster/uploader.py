@@ -14,14 +14,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from swiftish.cluster.calls import Calls
+from swiftish.cluster.changes import in_time
 from swiftish.cluster.fanout import Fanout
+from swiftish.cluster.moments import Met, met
 from swiftish.cluster.nodes import Nodes, Place
 from swiftish.cluster.upload import settle
 from swiftish.cluster.upload_stream import UploadStream
 from swiftish.domain.limits import KiB, MiB
+from swiftish.domain.timestamp import ZERO, Timestamp
 from swiftish.http.bodies import Prefixed
 from swiftish.http.message import Body, Bytes, Request
 from swiftish.http.replies import Refusal
+from swiftish.runtime.clock import Clock
 from swiftish.runtime.tasks import Background
 from swiftish.runtime.threads import DeviceThreads
 
@@ -33,10 +37,14 @@ INLINE_MD5_BYTES_MAX = 64 * KiB
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """`status` 201, or 202 when a newer object is there; `etag` is the body's MD5 in hex."""
+    """`status` 201, or 202 when a newer object is there; `etag` is the body's MD5 in hex.
+
+    `moment` is the object's timestamp.
+    """
 
     status: int
     etag: str
+    moment: Timestamp
 
 
 class Uploader:
@@ -49,6 +57,7 @@ class Uploader:
         fanout: Fanout,
         background: Background,
         threads: DeviceThreads,
+        clock: Clock,
         *,
         whole_body_size_max: int = MiB,
         commit_timeout_s: float = 60.0,
@@ -56,6 +65,7 @@ class Uploader:
         self._calls = calls
         self._background = background
         self._threads = threads
+        self._clock = clock
         self._commit_timeout_s = commit_timeout_s
         self._nodes = nodes
         self._fanout = fanout
@@ -70,12 +80,14 @@ class Uploader:
         updates: Sequence[Mapping[str, str]],
         size: int | None,
         size_max: int,
+        given: Timestamp | None = None,
     ) -> Stored:
         """Store `request.body`, which has `size` bytes if that is known, with `headers`.
 
-        `updates` are further headers for each replica.  Raises Refusal: 408 and whatever else
-        the body raises, 412, 413, 422 when it is not what its ETag says, 499 when it ends early,
-        500 when nodes disagree on what they stored, 503 when too few could store it.
+        `updates` are further headers for each replica; `given` is the object's moment where an
+        internal actor has one.  Raises Refusal: 408 and whatever else the body raises, 412, 413,
+        422 when it is not what its ETag says, 499 when it ends early, 500 when nodes disagree on
+        what they stored, 503 when too few could store it.
         """
         headers = {**headers, "x-backend-etag-follows": "yes"}
         expected = headers.pop("etag", "").strip().strip('"')
@@ -95,24 +107,38 @@ class Uploader:
                 if size is not None and len(data) != size:
                     raise Refusal(499)
                 return await self._send_whole(
-                    place, request, data, headers=headers, updates=updates, expected=expected
+                    place,
+                    request,
+                    data,
+                    headers=headers,
+                    updates=updates,
+                    expected=expected,
+                    given=given,
                 )
             body = Prefixed(data, body)
-        stream = UploadStream(
-            place=place,
-            request=request.replace(body=body, headers=headers),
-            updates=updates,
-            candidates=self._nodes.for_write(place),
-            expected=expected,
-            size=size,
-            size_max=size_max,
-            calls=self._calls,
-            background=self._background,
-            threads=self._threads,
-            commit_timeout_s=self._commit_timeout_s,
-        )
-        status = await stream.run()
-        return _stored(status, stream.etag)
+        request = request.replace(body=body)
+
+        async def attempt(moment: Timestamp) -> tuple[Stored, Met]:
+            stream = UploadStream(
+                place=place,
+                request=request.replace(headers={**headers, "x-timestamp": moment.internal}),
+                updates=updates,
+                candidates=self._nodes.for_upload(place),
+                expected=expected,
+                size=size,
+                size_max=size_max,
+                calls=self._calls,
+                background=self._background,
+                threads=self._threads,
+                commit_timeout_s=self._commit_timeout_s,
+                post_quorum_timeout_s=self._fanout.post_quorum_timeout_s,
+            )
+            status = await stream.run()
+            # Only what has not been read yet can be sent again.
+            newest = ZERO if stream.begun else stream.newest
+            return _stored(status, stream.etag, moment), Met(newest, won=status == 201)
+
+        return await in_time(self._clock, given, attempt)
 
     async def _send_whole(
         self,
@@ -123,27 +149,34 @@ class Uploader:
         headers: Mapping[str, str],
         updates: Sequence[Mapping[str, str]],
         expected: str,
+        given: Timestamp | None,
     ) -> Stored:
         etag = await self._md5(data)
         trailers = {"etag": etag, **request.trailers()}
         if (expected and expected != etag) or trailers["etag"] != etag:
             raise Refusal(422)
-        requests = [
-            Request(
-                method="PUT",
-                path="",
-                headers={**headers, **update} if update else headers,
-                trailers=lambda: trailers,
-                context=request.context,
+
+        async def attempt(moment: Timestamp) -> tuple[Stored, Met]:
+            stamped = {**headers, "x-timestamp": moment.internal}
+            requests = [
+                Request(
+                    method="PUT",
+                    path="",
+                    headers={**stamped, **update} if update else stamped,
+                    trailers=lambda: trailers,
+                    context=request.context,
+                )
+                for update in updates
+            ]
+            answers = await self._fanout.gather(
+                place, requests, self._nodes.for_upload(place), needed=place.quorum, data=data
             )
-            for update in updates
-        ]
-        answers = await self._fanout.gather(
-            place, requests, self._nodes.for_write(place), needed=place.quorum, data=data
-        )
-        etags = {r.headers["etag"].strip('"') for r in answers if r.ok and "etag" in r.headers}
-        statuses = [answer.status for answer in answers]
-        return _stored(settle(statuses, etags, needed=place.quorum), etag)
+            etags = {r.headers["etag"].strip('"') for r in answers if r.ok and "etag" in r.headers}
+            statuses = [answer.status for answer in answers]
+            status = settle(statuses, etags, needed=place.quorum)
+            return _stored(status, etag, moment), met(answers, moment, needed=place.quorum)
+
+        return await in_time(self._clock, given, attempt)
 
     async def _md5(self, data: bytes) -> str:
         if len(data) <= INLINE_MD5_BYTES_MAX:
@@ -153,12 +186,12 @@ class Uploader:
         return digest.hexdigest()
 
 
-def _stored(status: int, etag: str) -> Stored:
+def _stored(status: int, etag: str, moment: Timestamp) -> Stored:
     if status == 409:
-        return Stored(202, etag)  # something newer is stored: the client has been overtaken
+        return Stored(202, etag, moment)  # something newer is stored: it has been overtaken
     if status // 100 != 2:
         raise Refusal(status)
-    return Stored(status, etag)
+    return Stored(status, etag, moment)
 
 
 async def read_up_to(body: Body, size: int) -> tuple[bytes, bool]:

@@ -31,6 +31,15 @@ CONTAINER_HEADERS = frozenset(
     {"x-container-read", "x-container-write", "x-container-sync-key", "x-container-sync-to"}
 )
 
+# Whether a request is to find objects that have expired and are not deleted yet.
+OPEN_EXPIRED = "x-backend-open-expired"
+# Of a change of an object: whether the replica takes the object's old row out of the queue of
+# those that are to expire; missing means that it does.
+CLEAN_QUEUE = "x-backend-clean-expiring-object-queue"
+# Of what a container tells its account: that it is to be taken down also when the account is
+# deleted; `yes` from who empties it, and of totals, which concern what is there in any case.
+OVERRIDE_DELETED = "x-account-override-deleted"
+
 _ALLOWED: Mapping[tuple[str, str], frozenset[str]] = {
     ("account", "PUT"): frozenset(),
     ("account", "POST"): frozenset(),
@@ -122,7 +131,7 @@ def told_headers(
 
 
 def update_headers(
-    kind: Literal["account", "container"],
+    kind: Literal["account", "container", "delete-at"],
     partition: int,
     nodes: Sequence[Device],
     *,

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Sequence
 
 from swiftish.cluster.backend_app import Call
-from swiftish.cluster.transport import Transport
+from swiftish.cluster.updates import Updates
+from swiftish.cluster.wire import OVERRIDE_DELETED
 from swiftish.container.broker import Info
 from swiftish.container.settings import ContainerSettings
 from swiftish.domain.timestamp import Timestamp
@@ -18,15 +19,19 @@ log = logging.getLogger(__name__)
 
 
 async def send_report(
-    transport: Transport,
+    updates: Updates,
     node: Device,
     partition: int,
     info: Info,
     *,
     timestamp: Timestamp,
     context: Context,
+    also_deleted: bool,
 ) -> int:
-    """Tell one account server how the container stands; its status."""
+    """Tell one account server how the container stands; its status.
+
+    `also_deleted`: it is to take it down also when the account has been deleted.
+    """
     head = info.head
     request = Request(
         method="PUT",
@@ -39,11 +44,11 @@ async def send_report(
             "x-object-count": str(info.objects),
             "x-bytes-used": str(info.bytes),
             "x-backend-storage-policy-index": str(head.policy_index),
+            **({OVERRIDE_DELETED: "yes"} if also_deleted else {}),
         },
         context=context,
     )
-    async with await transport.send("account", node, request) as response:
-        return response.status
+    return await updates.send(node, request)
 
 
 class AccountUpdates:
@@ -53,12 +58,12 @@ class AccountUpdates:
         self,
         *,
         ring: RingSource,
-        transport: Transport,
+        updates: Updates,
         background: Background,
         settings: ContainerSettings,
     ) -> None:
         self._ring = ring
-        self._transport = transport
+        self._updates = updates
         self._background = background
         self._timeout_s = settings.account_update_timeout_s
 
@@ -74,12 +79,13 @@ class AccountUpdates:
         tasks = [
             self._background.start(
                 send_report(
-                    self._transport,
+                    self._updates,
                     node,
                     partition,
                     info,
                     timestamp=call.timestamp(),
                     context=call.request.context,
+                    also_deleted=call.headers.get(OVERRIDE_DELETED, "").lower() == "yes",
                 ),
                 name=f"account update of {info.head.account}/{info.head.container}",
             )

@@ -1,32 +1,36 @@
 """Containers and their rows, in the transactions of one environment.
 
 Functions that take a Writer are the work of one transaction: they refuse before they write, and
-may be run again.  A container that has changed since its accounts were told is marked as dirty in
-the transaction that changes it; the mark is the number of the change.
+may be run again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from swiftish.db import heads, row_table
+from swiftish.container import schema
+from swiftish.container.schema import DIRTY, SCHEMA, USER_METADATA, objects_and_bytes
+from swiftish.db import claims, heads, removal, row_table, sync_points
 from swiftish.db.heads import Head, Totals
 from swiftish.db.name_index import space_of
-from swiftish.db.row_table import Stored
+from swiftish.db.row_table import Outcome
 from swiftish.domain import metadata as metadata_rules
 from swiftish.domain.limits import Limits
 from swiftish.domain.listing import Query
 from swiftish.domain.listing import page as listing_page
 from swiftish.domain.metadata import Metadata, TooMuchMetadata
-from swiftish.domain.rows import ObjectRow, decode_row, encode_row, merge
+from swiftish.domain.rows import ObjectRow
 from swiftish.domain.timestamp import Timestamp
 from swiftish.http.replies import Refusal
-from swiftish.runtime.environment import Reader, Writer
+from swiftish.runtime.environment import EnvironmentFull, Reader, Writer
 
-DIRTY = "dirty"
-TABLES = (*heads.TABLES, *row_table.TABLES, DIRTY)
-
-USER_METADATA = "x-container-meta-"
+TABLES = (
+    *heads.TABLES,
+    *row_table.TABLES,
+    *sync_points.TABLES,
+    *removal.TABLES,
+    *schema.TABLES,
+)
 
 
 @dataclass(slots=True)
@@ -38,23 +42,15 @@ class Info:
 
     @property
     def is_deleted(self) -> bool:
-        """Deleted after it was last put, and empty in its own policy.
-
-        (Rows of other policies are strays that do not bring it back, but forbid to delete it.)
-        """
-        return self.head.delete > self.head.put and self.objects == 0
+        return SCHEMA.is_deleted(self.head, self.totals)
 
     @property
     def objects(self) -> int:
-        return self._total(0)
+        return objects_and_bytes(self.head, self.totals)[0]
 
     @property
     def bytes(self) -> int:
-        return self._total(1)
-
-    def _total(self, place: int) -> int:
-        sums = self.totals.by_policy.get(self.head.policy_index)
-        return sums[place] if sums else 0
+        return objects_and_bytes(self.head, self.totals)[1]
 
 
 class Unreported(NamedTuple):
@@ -116,8 +112,9 @@ def put_container(
             account=change.account,
             container=change.container,
             timestamp=change.timestamp,
+            policy_index=new_policy,
         )
-        head.policy_index, head.metadata = new_policy, dict(change.metadata)
+        head.metadata = dict(change.metadata)
         info = Info(head, Totals())
         _save(writer, digest, info)
         return info, True
@@ -135,7 +132,12 @@ def put_container(
     head.metadata = merged
     head.put = max(head.put, change.timestamp)
     if again:
-        head.policy_index, head.status_changed = new_policy, change.timestamp
+        head.status_changed = max(head.status_changed, change.timestamp)
+        head.claims = claims.made_again(
+            head.claims, new_policy, delete=head.delete, timestamp=change.timestamp
+        )
+    else:
+        head.claims = claims.used(head.claims, change.timestamp)
     _save(writer, digest, info)
     return info, again
 
@@ -146,10 +148,12 @@ def post_container(writer: Writer, digest: bytes, change: Change, limits: Limits
     info = find(writer, digest)
     if info is None or info.is_deleted:
         raise Refusal(404)
-    merged = metadata_rules.merge(info.head.metadata, change.metadata)
+    head = info.head
+    merged = metadata_rules.merge(head.metadata, change.metadata)
     _check_metadata(merged, limits)
-    info.head.metadata = merged
-    info.head.put = max(info.head.put, change.timestamp)
+    head.metadata = merged
+    head.put = max(head.put, change.timestamp)
+    head.claims = claims.used(head.claims, change.timestamp)
     _save(writer, digest, info)
 
 
@@ -167,7 +171,9 @@ def delete_container(writer: Writer, digest: bytes, timestamp: Timestamp) -> tup
     if info.totals.sum(0):
         raise Refusal(409, "The container is not empty.")
     if timestamp > head.delete:
-        head.delete = head.status_changed = timestamp
+        head.delete = timestamp
+        head.status_changed = max(head.status_changed, timestamp)
+        head.claims = claims.deleted(head.claims, timestamp)
         head.metadata = metadata_rules.cleared(head.metadata, timestamp)
         _save(writer, digest, info)
     if not info.is_deleted:
@@ -189,14 +195,8 @@ def _check_metadata(metadata: Metadata, limits: Limits) -> None:
 
 
 def _save(writer: Writer, digest: bytes, info: Info) -> None:
-    info.totals.sequence += 1  # so that the mark is a new one
-    heads.save(writer, digest, info.head)
-    _save_totals(writer, digest, info.head.id, info.totals)
-
-
-def _save_totals(writer: Writer, digest: bytes, database_id: int, totals: Totals) -> None:
-    heads.save_totals(writer, database_id, totals)
-    writer.put(DIRTY, digest, totals.sequence.to_bytes(8, "big"))
+    heads.save(writer, digest, info.head, info.totals)
+    SCHEMA.changed(writer, digest, info.totals)
 
 
 # ---- rows ----------------------------------------------------------------------------------
@@ -225,26 +225,30 @@ def merge_row(writer: Writer, change: RowChange) -> None:
     database_id = heads.find_id(writer, change.digest)
     if database_id is None:
         database_id = _make_container(writer, change)
-    space = space_of(database_id, policy_index)
-    old = row_table.find(writer, space, name)
-    old_row = old_sequence = None
-    if old is not None:
-        old_row, old_sequence = decode_row(old.value, deleted=old.deleted)
-        row = merge(old_row, row)
-        if row == old_row:
-            return
     totals = heads.find_totals(writer, database_id)
-    totals.sequence += 1
-    if old_row is not None and not old_row.deleted:
-        totals.add(policy_index, -1, -old_row.size)
-    if not row.deleted:
-        totals.add(policy_index, 1, row.size)
-    new = Stored(encode_row(row, totals.sequence), row.deleted)
-    row_table.put(writer, space, name, new, old=old)
-    row_table.log_change(
-        writer, database_id, policy_index, name, new=totals.sequence, old=old_sequence
-    )
-    _save_totals(writer, change.digest, database_id, totals)
+    outcome = row_table.merge(writer, SCHEMA, database_id, totals, policy_index, name, row)
+    if outcome is Outcome.NEWS:
+        heads.save_totals(writer, database_id, totals)
+        SCHEMA.changed(writer, change.digest, totals)
+
+
+def merge_rows(writer: Writer, changes: Mapping[int, RowChange]) -> dict[int, int]:
+    """Merge rows of any containers; the statuses of those that were refused, by their numbers.
+
+    One that is refused keeps no other from its place, and without room deletions still have theirs.
+    """
+    refused: dict[int, int] = {}
+    try:
+        writer.require_room()
+    except EnvironmentFull:
+        refused = {number: 507 for number, change in changes.items() if not change.row.deleted}
+    for number, change in changes.items():
+        if number not in refused:
+            try:
+                merge_row(writer, change)
+            except Refusal as refusal:
+                refused[number] = refusal.status
+    return refused
 
 
 def _make_container(writer: Writer, change: RowChange) -> int:
@@ -252,10 +256,13 @@ def _make_container(writer: Writer, change: RowChange) -> int:
         raise Refusal(404)
     account, container = change.make_container
     head = heads.new_head(
-        writer, account=account, container=container, timestamp=change.row.timestamp
+        writer,
+        account=account,
+        container=container,
+        timestamp=change.row.timestamp,
+        policy_index=change.policy_index,
     )
-    head.policy_index = change.policy_index
-    heads.save(writer, change.digest, head)
+    heads.save(writer, change.digest, head, Totals())
     return head.id
 
 

@@ -1,18 +1,23 @@
 """Worker: tell the accounts the totals of containers that have changed.
 
-A unit of work is one pass over the devices, a batch of containers each.  A container whose accounts
+A unit of work is a batch of containers of one device.  A container whose accounts
 did not all take the report keeps its mark and is left alone for a while, so that one account that
 is gone does not hold up the others.
+
+Only primaries report.  A copy on a handoff knows what came while somebody was away; its report,
+made later than theirs, would put the account back, and nobody would correct it: they have nothing
+new to tell.  What it alone knows is news to the primaries when the replicator brings it home.
 """
 
 import asyncio
 from functools import partial
 
-from swiftish.cluster.transport import Transport
+from swiftish.cluster.updates import Updates
 from swiftish.container import broker
 from swiftish.container.account_updates import send_report
 from swiftish.container.broker import Unreported
 from swiftish.container.settings import ContainerSettings
+from swiftish.db.peers import Peers
 from swiftish.db.pool import Pool
 from swiftish.domain.hashing import HashPath
 from swiftish.http.message import Context
@@ -20,11 +25,15 @@ from swiftish.http.replies import Refusal
 from swiftish.ring.ring import RingSource
 from swiftish.runtime.clock import Clock
 from swiftish.runtime.devices import Devices, LocalDevice
+from swiftish.runtime.passes import Passes, Units
 from swiftish.runtime.worker import Progress, Report
 
 
 class ContainerUpdater:
-    """Reports the dirty containers of this node's devices to the primaries of their accounts."""
+    """Reports the dirty containers of this node's devices to the primaries of their accounts.
+
+    With `peers` None all devices are where their containers belong.
+    """
 
     name = "container-updater"
 
@@ -35,9 +44,10 @@ class ContainerUpdater:
         pool: Pool,
         clock: Clock,
         account_ring: RingSource,
-        transport: Transport,
+        updates: Updates,
         hash_path: HashPath,
         settings: ContainerSettings,
+        peers: Peers | None = None,
     ) -> None:
         self.interval_s = settings.report_interval_s
         self.report = Report()
@@ -45,40 +55,45 @@ class ContainerUpdater:
         self._pool = pool
         self._clock = clock
         self._ring = account_ring
-        self._transport = transport
+        self._updates = updates
         self._hash_path = hash_path
+        self._peers = peers
         self._batch = settings.report_batch
         self._retry_s = settings.report_retry_s
-        self._after: dict[str, bytes] = {}  # device -> how far its round has come
         self._failed: dict[bytes, float] = {}  # containers whose report was not taken, and when
+        self._passes = Passes(self._units, self.report, clock)
 
     async def work(self) -> Progress:
-        """One batch per device; BUSY while some device's round is not at its end."""
+        return await self._passes.step()
+
+    async def _units(self) -> Units:
+        """A pass: of each device all that is marked, a batch at a time."""
         now = self._clock.now()
         # Also when the machine's clock has been set back since.
         self._failed = {d: at for d, at in self._failed.items() if abs(now - at) < self._retry_s}
-        progress = Progress.IDLE
         for device in self._devices:
-            if device.out_of_service is not None or not self._pool.exists(device):
-                continue
-            if await self._batch_of(device):
-                progress = Progress.BUSY
-        return progress
+            after: bytes | None = b""
+            while after is not None and device.out_of_service is None:
+                after = await self._batch_of(device, after) if self._pool.exists(device) else None
+                if after is not None:
+                    yield
 
-    async def _batch_of(self, device: LocalDevice) -> bool:
-        """Report a batch; True when there may be more in this round."""
-        after = self._after.get(device.name, b"")
+    async def _batch_of(self, device: LocalDevice, after: bytes) -> bytes | None:
+        """Report a batch behind `after`; the last one's hash, None when there are no more."""
         read = partial(broker.dirty, after=after, limit=self._batch)
         try:
             reports = await self._pool.read(device, read)
-            due = [report for report in reports if report.digest not in self._failed]
+            due = [report for report in reports if self._is_due(device, report.digest)]
             if due:
                 await self._report(device, due)
         except Refusal:
-            return False  # the device is full or fails: the pool has said so
-        more = len(reports) == self._batch
-        self._after[device.name] = reports[-1].digest if more else b""
-        return more
+            return None  # the device is full or fails: the pool has said so
+        self.report.advance(len(due))
+        return reports[-1].digest if len(reports) == self._batch else None
+
+    def _is_due(self, device: LocalDevice, digest: bytes) -> bool:
+        is_home = self._peers is None or self._peers.place(device.name, digest).is_home
+        return digest not in self._failed
 
     async def _report(self, device: LocalDevice, reports: list[Unreported]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -86,6 +101,7 @@ class ContainerUpdater:
         taken = [report for report, task in tasks if task.result()]
         now = self._clock.now()
         self._failed.update((report.digest, now) for report, task in tasks if not task.result())
+        self.report.counters["reported"] += len(taken)
         if taken:
             await self._pool.commit(device, lambda writer: broker.told(writer, taken))
 
@@ -99,12 +115,13 @@ class ContainerUpdater:
         taken = True
         for node in ring.primaries(partition):
             status = await send_report(
-                self._transport,
+                self._updates,
                 node,
                 partition,
                 report.info,
                 timestamp=timestamp,
                 context=context,
+                also_deleted=True,  # the reaper has to see what is left
             )
             taken = taken and status < 300  # the others shall hear of it all the same
         return taken

@@ -38,6 +38,11 @@ def space_of(database_id: int, policy_index: int = 0) -> bytes:
     return _SPACE.pack(database_id, policy_index)
 
 
+def policy_of(key: bytes) -> int:
+    """The policy of the space that a table's key begins with."""
+    return int(_SPACE.unpack_from(key)[1])
+
+
 def next_id(writer: Writer) -> int:
     """A number that no database or space of this environment ever had."""
     number = int.from_bytes(writer.get(META, _LAST_ID) or b"", "big") + 1

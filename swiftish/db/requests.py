@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from swiftish.cluster.backend_app import Call
+from swiftish.cluster.moments import OVERTAKEN_BY
 from swiftish.domain.listing import BadQuery, Query
+from swiftish.domain.metadata import Metadata, newest
 from swiftish.domain.timestamp import Timestamp
 from swiftish.http.message import Bytes, Response
 from swiftish.http.replies import Refusal
@@ -22,6 +24,13 @@ def kept_metadata(
         for name, value in headers.items()
         if (name.startswith(families) and name not in families) or name in names
     }
+
+
+def overtaken(stored: Metadata, sent: Metadata) -> dict[str, str]:
+    """The header that says that some of the metadata `sent` had been set later already, and so
+    have not been changed (T27); none when all are as they were sent."""
+    late = [name for name, value in sent.items() if stored.get(name) != value]
+    return {OVERTAKEN_BY: newest(stored, late).internal} if late else {}
 
 
 def listing_query(call: Call, *, limit_max: int) -> Query:

@@ -3,11 +3,11 @@
 Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from swiftish.domain.limits import Limits
-from swiftish.domain.timestamp import Timestamp
+from swiftish.domain.timestamp import ZERO, Timestamp
 
 # Lower-case header name -> value and when it was set; "" says that it was removed then.
 Metadata: TypeAlias = Mapping[str, tuple[str, Timestamp]]
@@ -30,6 +30,11 @@ def merge(a: Metadata, b: Metadata) -> dict[str, tuple[str, Timestamp]]:
 def cleared(metadata: Metadata, timestamp: Timestamp) -> dict[str, tuple[str, Timestamp]]:
     """All removed, as of `timestamp`: what deleting a container does."""
     return merge(metadata, dict.fromkeys(metadata, ("", timestamp)))
+
+
+def newest(metadata: Metadata, names: Iterable[str]) -> Timestamp:
+    """When the last of these keys was set or removed."""
+    return max((metadata[name][1] for name in names if name in metadata), default=ZERO)
 
 
 def present(metadata: Metadata) -> dict[str, str]:

@@ -54,13 +54,14 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def parse_target(path: str) -> Target:
+def parse_target(path: str, *, reserved: bool = False) -> Target:
     """Split a client's decoded path `/v1/account[/container[/object]]` (reference 2.2, step 5).
 
-    Raises BadPath 412 when there is no account, the text is not UTF-8 or holds a NUL;
+    Raises BadPath 412 when there is no account, the text is not UTF-8 or, unless `reserved` names
+    are allowed, holds a NUL;
     400 for an unknown version; 404 for an empty account or container before another slash.
     """
-    if not is_utf8(path) or RESERVED in path:
+    if not is_utf8(path) or (RESERVED in path and not reserved):
         raise BadPath(412, "Invalid UTF8 or contains NULL")
     parts = path.split("/", 4)
     if parts[0] or len(parts) < 2 or not parts[1]:

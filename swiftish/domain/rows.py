@@ -8,7 +8,7 @@ wins, which is as good as any other rule that all replicas share.  (Reference 2.
 Pure.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from struct import Struct
 from struct import error as struct_error
 from typing import Any, NamedTuple
@@ -203,14 +203,14 @@ def packed(value: object) -> bytes:
     return data
 
 
-def unpacked(value: bytes) -> list[Any]:
-    """The array that `packed` made of one that begins with VERSION.  Raises UnknownVersion."""
+def unpacked(value: bytes, versions: Collection[int] = (VERSION,)) -> list[Any]:
+    """The array that `packed` made of one that begins with its version.  Raises UnknownVersion."""
     try:
         fields: list[Any] = msgpack.unpackb(
             value, strict_map_key=False, unicode_errors="surrogateescape"
         )
     except (ValueError, msgpack.UnpackException) as error:
         raise UnknownVersion(f"no row: {value[:20]!r}") from error
-    if type(fields) is not list or not fields or fields[0] != VERSION:
-        raise UnknownVersion(f"no row of version {VERSION}: {value[:20]!r}")
+    if type(fields) is not list or not fields or fields[0] not in versions:
+        raise UnknownVersion(f"not of version {versions}: {value[:20]!r}")
     return fields

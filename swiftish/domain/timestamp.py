@@ -18,6 +18,7 @@ _PACKED = struct.Struct(">QQ")
 PACKED_BYTES = _PACKED.size
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIT = timedelta(microseconds=10)
 
 
 class BadTimestamp(ValueError):
@@ -57,6 +58,15 @@ class Timestamp:
         if not 0 < len(offset) <= 16 or not _HEX_DIGITS.issuperset(offset):
             raise BadTimestamp(f"not a timestamp: {text[:40]!r}")
         return cls(raw, int(offset, 16))
+
+    @classmethod
+    def from_iso(cls, text: str) -> "Timestamp":
+        """Read a listing's `last_modified`, which knows no offset.  Raises BadTimestamp."""
+        try:
+            moment = datetime.fromisoformat(text).replace(tzinfo=UTC)
+        except ValueError:
+            raise BadTimestamp(f"not a timestamp: {text[:40]!r}") from None
+        return cls((moment - _EPOCH) // _UNIT)
 
     @property
     def normal(self) -> str:

@@ -1,24 +1,51 @@
-"""The chunked transfer coding (RFC 9112 7.1), read: fed bytes, gives the body's.
+"""The chunked transfer coding (RFC 9112 7.1): bytes fed are taken apart, and trailers written.
+
+Trailers are what a sender knows only when the body has ended.  Those of a client mean nothing to
+us and are passed over; those of another node are kept for whoever asks for them.
 
 Pure.
 """
 
-from swiftish.http.replies import Refusal
+from collections.abc import Mapping
 
-# An extension or a trailer means nothing to us; nobody needs more room for them than this.
+from swiftish.http.client_heads import sendable
+from swiftish.http.replies import Refusal
+from swiftish.http.request_head import parse_headers
+
+# An extension means nothing to us; nobody needs more room for one, or for all trailers, than this.
 LINE_BYTES_MAX = 8192
+TRAILERS_MAX = 64
+# What says where a message ends or whom it is for is said before it (RFC 9110 6.5.1).
+_NO_TRAILERS = frozenset(
+    {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding"}
+)
 _SIZE_DIGITS_MAX = 15
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
 class ChunkedDecoder:
-    """`feed` gives the body's bytes among those fed; once `ended`, `rest` is what came after it."""
+    """`feed` gives the body's bytes among those fed; once `ended`, `rest` is what came after it.
 
-    __slots__ = ("_gap", "_left", "_line", "_trailer_bytes", "_trailers", "ended", "rest")
+    `trailers` are what came behind the last chunk, for those who want them kept.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_gap",
+        "_kept",
+        "_left",
+        "_line",
+        "_trailer_bytes",
+        "_trailers",
+        "ended",
+        "rest",
+        "trailers",
+    )
+
+    def __init__(self, *, keep_trailers: bool = False) -> None:
         self.ended = False
         self.rest = b""
+        self.trailers: Mapping[str, str] = {}
+        self._kept: list[bytes] | None = [] if keep_trailers else None  # lines of trailers
         self._line = b""  # what has come of a line that has not ended
         self._left = 0  # bytes of the chunk that are still to come
         self._gap = False  # the chunk's data have ended; its CR LF is still to come
@@ -66,10 +93,36 @@ class ChunkedDecoder:
             self._trailer_bytes += len(line)
             if self._trailer_bytes > LINE_BYTES_MAX:
                 raise Refusal(400, "The trailers are too long.")
-            self.ended = not text
+            if text:
+                self._keep(text)
+            else:
+                self._end()
         else:
             digits = text.partition(b";")[0]
             if not digits or len(digits) > _SIZE_DIGITS_MAX or not _HEX.issuperset(digits):
                 raise Refusal(400, "A chunk's size is not a hexadecimal number.")
             self._left = int(digits, 16)
             self._trailers = not self._left
+
+    def _keep(self, text: bytes) -> None:
+        if self._kept is None:
+            return
+        if len(self._kept) >= TRAILERS_MAX:
+            raise Refusal(400, "There are too many trailers.")
+        self._kept.append(text)
+
+    def _end(self) -> None:
+        if self._kept:
+            lines = [line.decode("utf-8", "surrogateescape") for line in self._kept]
+            self.trailers = parse_headers(lines)
+            if not _NO_TRAILERS.isdisjoint(self.trailers):
+                raise Refusal(400, "That can't be said in a trailer.")
+        self.ended = True
+
+
+def last_chunk(trailers: Mapping[str, str]) -> bytes:
+    """The end of a chunked body, with what is known only now."""
+    if not trailers:
+        return b"0\r\n\r\n"
+    lines = [f"{name}: {value}" for name, value in sendable(trailers).items()]
+    return "\r\n".join(["0", *lines, "\r\n"]).encode("utf-8", "surrogateescape")

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, cast
 from swiftish.http.access_log import Exchange
 from swiftish.http.bodies import ClientGone
 from swiftish.http.incoming import Incoming
-from swiftish.http.message import Body, Bytes, Context, Request
+from swiftish.http.message import Body, Bytes, Context, Request, Response, no_trailers
 from swiftish.http.outgoing import Outgoing
+from swiftish.http.peers import Gate
 from swiftish.http.replies import Refusal
 from swiftish.http.request_head import HEAD_END, RequestHead, parse_head
 from swiftish.http.response_head import response_head
@@ -84,6 +85,7 @@ class Connection(asyncio.Protocol):
         self.writing_paused = False
         self._room: asyncio.Future[None] | None = None  # the response waits for the client
         self._gone = False
+        self._gate: Gate | None = None  # for who must say who they are
 
     # ---- the protocol --------------------------------------------------------------------------
 
@@ -91,6 +93,8 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else "-"
+        if self._server.peers is not None:
+            self._gate = self._server.peers.gate(self.peer)
         self._server.connections.add(self)
         self._wait_for(_Phase.IDLE, self._server.patience.head_s)
         if self._server.draining:
@@ -243,28 +247,43 @@ class Connection(asyncio.Protocol):
         body: Body
         length = head.length
         if head.chunked or (length and (length > len(self._buffer) or head.expects_continue)):
-            expects_continue = head.expects_continue and not self._buffer
-            body = incoming = Incoming(self, length, expects_continue=expects_continue)
+            body = incoming = Incoming(
+                self,
+                length,
+                expects_continue=head.expects_continue and not self._buffer,
+                keep_trailers=self._gate is not None,
+            )
         elif length:  # a small body that came with its head
             body = Bytes(self._buffer[:length])
             self._buffer = self._buffer[length:]
         else:
             body = NO_BODY
         server = self._server
-        context = server.new_context(head.headers.get("x-trans-id-extra", ""), self.peer)
+        context = server.new_context(head.headers, self.peer)
         outgoing = Outgoing(self, head, context.transaction_id)
-        self._current = _Current(head, context, incoming, outgoing)
+        self._current = current = _Current(head, context, incoming, outgoing)
         self._phase, self._deadline = _Phase.HANDLER, math.inf
         if incoming is not None:
             self._patience_s, self._patience_bytes = server.client_timeout_s, 0
             if self._buffer:
                 self._buffer = incoming.feed(self._buffer)
+        trailers = no_trailers
+        if self._gate is not None:
+            try:
+                current.answer = self._gate.answer(head)
+            except Refusal as refusal:
+                current.answer, current.refused = refusal.response(), True
+            if incoming is not None:
+                trailers = incoming.trailers
+                if incoming.complete:  # small, in chunks for its trailers
+                    body = Bytes(incoming.take())
         self._request = Request(
             method=head.method,
             path=head.path,
             query=head.query,
             headers=head.headers,
             body=body,
+            trailers=trailers,
             context=context,
         )
         self._wake()
@@ -294,7 +313,7 @@ class Connection(asyncio.Protocol):
         outgoing = current.outgoing
         clean = False
         try:
-            response = await self._server.handler(request)
+            response = current.answer or await self._server.handler(request)
             try:
                 clean = await outgoing.send(response)
             finally:
@@ -369,7 +388,9 @@ class Connection(asyncio.Protocol):
 
     def is_last(self) -> bool:
         current = self._current
-        if current is None or not current.head.keep_alive or self._server.draining:
+        if current is None or current.refused or self._server.draining:
+            return True
+        if not current.head.keep_alive:
             return True
         incoming = current.incoming
         if incoming is None or incoming.complete:
@@ -385,7 +406,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer a head that makes no sense; where the next one begins nobody knows."""
-        context = self._server.new_context("", self.peer)
+        context = self._server.new_context({}, self.peer)
         response = refusal.response()
         assert isinstance(response.body, Bytes)
         data = response.body.take()
@@ -400,7 +421,7 @@ class Connection(asyncio.Protocol):
         )
         assert self._transport is not None
         self._transport.write(lines + data)
-        self._server.access_log.write(
+        self._tell(
             Exchange(
                 head=None,
                 context=context,
@@ -444,12 +465,11 @@ class Connection(asyncio.Protocol):
     # ---- the log -------------------------------------------------------------------------------
 
     def _log(self, current: "_Current", status: int) -> None:
-        access_log = self._server.access_log
-        if not access_log.switched_on:
+        if not self._server.listeners:
             return
         now = time.monotonic()  # the loop's own time is in whole milliseconds
         outgoing, incoming = current.outgoing, current.incoming
-        access_log.write(
+        self._tell(
             Exchange(
                 head=current.head,
                 context=current.context,
@@ -461,6 +481,10 @@ class Connection(asyncio.Protocol):
                 first_byte_seconds=(outgoing.first_byte_at or now) - current.began_at,
             )
         )
+
+    def _tell(self, exchange: Exchange) -> None:
+        for hear in self._server.listeners:
+            hear(exchange)
 
     def _complain(self, what: str, current: "_Current") -> None:
         head = current.head
@@ -477,7 +501,9 @@ class Connection(asyncio.Protocol):
 class _Current:
     """The request that is being answered."""
 
-    __slots__ = ("began_at", "context", "head", "incoming", "outgoing", "started")
+    __slots__ = (
+        *("answer", "began_at", "context", "head", "incoming", "outgoing", "refused", "started"),
+    )
 
     def __init__(
         self, head: RequestHead, context: Context, incoming: Incoming | None, outgoing: Outgoing
@@ -488,3 +514,5 @@ class _Current:
         self.outgoing = outgoing
         self.began_at = time.monotonic()
         self.started = False
+        self.answer: Response | None = None  # that of the gate, in place of the handler's
+        self.refused = False  # by the gate: nothing more is heard from this connection

@@ -1,7 +1,8 @@
-"""The body of a client's request, as it comes in: buffered a little, counted, and watched."""
+"""A body as it comes in from the socket: buffered a little, counted, and watched."""
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from typing import Protocol
 
 from swiftish.http.bodies import ClientGone
@@ -31,20 +32,27 @@ class Source(Protocol):
 
 
 class Incoming(Body):
-    """`length` bytes, or chunks without one.
+    """The body of a client's request: `length` bytes, or chunks without one.
 
     Reading raises ClientGone when the client ends before its body does, Refusal 408 when it takes
     too long, and Refusal 400 when its chunks make no sense.
     """
 
-    def __init__(self, source: Source, length: int | None, *, expects_continue: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        length: int | None,
+        *,
+        expects_continue: bool = False,
+        keep_trailers: bool = False,
+    ) -> None:
         self.length = length
         self.received = 0
         self.complete = False
-        self.failure: Refusal | None = None
+        self.failure: Exception | None = None
         self.unclaimed = expects_continue  # the client waits for a word before it sends
         self._source = source
-        self._decoder = ChunkedDecoder() if length is None else None
+        self._decoder = ChunkedDecoder(keep_trailers=keep_trailers) if length is None else None
         self._pieces: deque[bytes] = deque()
         self._buffered = 0
         self._paused = False
@@ -90,9 +98,9 @@ class Incoming(Body):
             self._wake()
         return rest
 
-    def fail(self, refusal: Refusal) -> None:
-        """There will be no more: every read raises `refusal`."""
-        self.failure = refusal
+    def fail(self, error: Exception) -> None:
+        """There will be no more: every read raises `error`."""
+        self.failure = error
         self.discard()
         self._wake()
 
@@ -103,7 +111,19 @@ class Incoming(Body):
         self._buffered = 0
         self._resume()
 
+    def take(self) -> bytes:
+        """All bytes of a body that is complete, for one that came at once."""
+        assert self.complete
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._buffered = 0
+        return data
+
     # ---- what the handler calls ----------------------------------------------------------------
+
+    def trailers(self) -> Mapping[str, str]:
+        """What the sender said behind the last chunk, once the body has been read to its end."""
+        return self._decoder.trailers if self._decoder is not None else {}
 
     async def read(self) -> bytes:
         while True:

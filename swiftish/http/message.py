@@ -71,7 +71,8 @@ class Context:
     log: dict[str, str] = field(default_factory=dict)
 
 
-def _no_trailers() -> Mapping[str, str]:
+def no_trailers() -> Mapping[str, str]:
+    """The trailers of a request that has none."""
     return {}
 
 
@@ -85,7 +86,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body = field(default_factory=Bytes)
     # Known only once the body has been read to its end: ETags, crypto metadata.
-    trailers: Callable[[], Mapping[str, str]] = _no_trailers
+    trailers: Callable[[], Mapping[str, str]] = no_trailers
     context: Context = field(default_factory=Context)
     source: str | None = None  # which middleware made this subrequest, for the log
 

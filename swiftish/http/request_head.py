@@ -9,7 +9,7 @@ docs/decisions/0003-own-http-parser.md says what else was considered.
 Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -64,7 +64,7 @@ def parse_head(data: bytes, *, line_bytes_max: int, headers_max: int) -> Request
     if method not in _METHODS and not (method and _TOKEN.issuperset(method)):
         raise Refusal(400, "The method is not a token.")
     is_http_10 = version == "HTTP/1.0"
-    headers = _parse_headers(lines)
+    headers = parse_headers(lines[1:])
     if target[:1] != "/":
         target = _origin_form(method, target, headers)
     elif "host" not in headers and not is_http_10:
@@ -72,7 +72,7 @@ def parse_head(data: bytes, *, line_bytes_max: int, headers_max: int) -> Request
     raw_path, _, query = target.partition("?")
     length, chunked = None, False
     if "content-length" in headers or "transfer-encoding" in headers:
-        length, chunked = _framing(headers, is_http_10=is_http_10)
+        length, chunked = framing(headers, is_http_10=is_http_10)
     host = headers.get("host")
     if host and host not in _hosts:
         _check_host(host)
@@ -99,16 +99,17 @@ _NAMES_MAX = 1024
 _NAME_LENGTH_MAX = 64
 
 
-def _parse_headers(lines: list[str]) -> dict[str, str]:
+def parse_headers(lines: Sequence[str]) -> dict[str, str]:
+    """Header lines without their ends.  Raises Refusal 400."""
     headers: dict[str, str] = {}
     known = _names
-    for index in range(1, len(lines)):
-        name, colon, value = lines[index].partition(":")
+    for line in lines:
+        name, colon, value = line.partition(":")
         if not colon:
             raise Refusal(400, "A header line has no colon.")
         key = known.get(name)
         if key is None:
-            key = _learn(name)
+            key = learn(name)
         value = value.strip(" \t")
         if key not in headers:
             headers[key] = value
@@ -120,9 +121,12 @@ def _parse_headers(lines: list[str]) -> dict[str, str]:
     return headers
 
 
-def _learn(name: str) -> str:
-    """Check and lower a header's name.  Names with an underscore are dropped: a gateway interface
-    somewhere behind or before us could take them for those with a dash (faults T88)."""
+def learn(name: str) -> str:
+    """A header's name as the program calls it, "" for one to be dropped.  Raises Refusal 400.
+
+    Names with an underscore are dropped: a gateway interface somewhere behind or before us could
+    take them for those with a dash (faults T88).
+    """
     if not name or not all(c in _TOKEN or c >= "\x80" for c in name):
         # Also: white space before the colon, and a folded line.
         raise Refusal(400, "A header's name is not a token.")
@@ -184,8 +188,8 @@ def _no_such_coding(coding: str) -> Refusal:
     return Refusal(501, "The only transfer encoding is chunked.")
 
 
-def _framing(headers: Mapping[str, str], *, is_http_10: bool) -> tuple[int | None, bool]:
-    """The length, and whether the body comes in chunks."""
+def framing(headers: Mapping[str, str], *, is_http_10: bool) -> tuple[int | None, bool]:
+    """The length, and whether the body comes in chunks.  Raises Refusal 400 or 501."""
     coding = headers.get("transfer-encoding")
     length = headers.get("content-length")
     if coding is not None:

@@ -8,17 +8,18 @@ import asyncio
 import contextlib
 import dataclasses
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from swiftish.domain.dates import http_date
 from swiftish.domain.limits import KiB, Limits
-from swiftish.http.access_log import AccessLog
+from swiftish.http.access_log import AccessLog, Exchange
 from swiftish.http.connection import Connection
 from swiftish.http.errors import Bugs
 from swiftish.http.message import Context, Handler
-from swiftish.http.transaction import transaction_id
+from swiftish.http.peers import Peers
+from swiftish.http.transaction import foreign_id, transaction_id
 from swiftish.runtime.clock import Clock
 from swiftish.runtime.tasks import Background
 
@@ -52,9 +53,12 @@ class HttpServer:
     `context` makes the context of a request.  What the handler does not catch is a logged 500.
     `client_timeout_s` is Swift's client_timeout: how long a body's next bytes may take.
     `transaction_suffix` is appended to every transaction id.
+    `peers` makes it a port for nodes of the cluster: who they are is checked, their trailers are
+    kept, and their transaction ids are used.
+    `observe` hears of every request when it has ended, as the access log does.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (only the composition root calls it, by name)
         self,
         handler: Handler,
         *,
@@ -65,6 +69,8 @@ class HttpServer:
         client_timeout_s: float = 60.0,
         patience: Patience = DEFAULT_PATIENCE,
         access_log: bool = True,
+        peers: Peers | None = None,
+        observe: Callable[[Exchange], None] | None = None,
     ) -> None:
         self.handler: Handler = Bugs(handler)
         self._context = context
@@ -72,10 +78,15 @@ class HttpServer:
         self._transaction_suffix = transaction_suffix
         self.client_timeout_s = client_timeout_s
         self.patience = patience
+        self.peers = peers
         self.line_bytes_max = limits.max_header_size + HEADER_NAME_BYTES
         self.headers_max = max(HEADERS_MAX, limits.max_header_count)
         self.head_bytes_max = max(HEAD_BYTES_MAX, 4 * self.line_bytes_max)
-        self.access_log = AccessLog(switched_on=access_log)
+        log = AccessLog(switched_on=access_log)
+        # Who hears of each request when it has ended.
+        self.listeners = [
+            hear for hear in (observe, log.write if log.switched_on else None) if hear
+        ]
         self.connections: set[Connection] = set()
         self.draining = False
         self.loop: asyncio.AbstractEventLoop
@@ -138,9 +149,12 @@ class HttpServer:
     def start_task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         return self._requests.start(work, name="request")
 
-    def new_context(self, extra: str, peer: str) -> Context:
+    def new_context(self, headers: Mapping[str, str], peer: str) -> Context:
         context = self._context()
-        context.transaction_id = transaction_id(self._clock.now(), self._transaction_suffix, extra)
+        given = foreign_id(headers.get("x-trans-id", "")) if self.peers is not None else ""
+        context.transaction_id = given or transaction_id(
+            self._clock.now(), self._transaction_suffix, headers.get("x-trans-id-extra", "")
+        )
         context.remote_address = peer
         return context
 

@@ -4,6 +4,7 @@ import random
 from urllib.parse import quote
 
 EXTRA_LENGTH_MAX = 32
+ID_LENGTH_MAX = 256
 _BITS = 21 * 4
 
 
@@ -19,3 +20,10 @@ def transaction_id(seconds: float, suffix: str = "", extra: str = "") -> str:
         return plain
     tail = f"{suffix}-{extra[:EXTRA_LENGTH_MAX]}" if extra else suffix
     return plain + quote(tail, errors="surrogateescape")
+
+
+def foreign_id(text: str) -> str:
+    """The id under which another node asks, made safe for headers and logs; "" when it is none."""
+    if len(text) > ID_LENGTH_MAX or not (text.isascii() and text.isprintable()):
+        return ""
+    return quote(text, safe="%/")

@@ -82,7 +82,7 @@ class AsyncDisk:
 
     async def put_small(
         self, location: Location, conditions: Conditions, draft: Draft, data: bytes
-    ) -> Metadata:
+    ) -> tuple[Metadata, int | None]:
         return await self._change(store.put_small, self._disk, location, conditions, draft, data)
 
     def writer(self, location: Location, *, with_md5: bool) -> Writer:
@@ -91,8 +91,8 @@ class AsyncDisk:
 
     async def begin_upload(
         self, location: Location, conditions: Conditions, writer: Writer, length: int
-    ) -> None:
-        await self._run(store.begin_upload, self._disk, location, conditions, writer, length)
+    ) -> int | None:
+        return await self._run(store.begin_upload, self._disk, location, conditions, writer, length)
 
     async def append(self, writer: Writer, pieces: Sequence[bytes]) -> None:
         await self._run(writer.append, pieces)
@@ -112,7 +112,7 @@ class AsyncDisk:
         content_type: str | None,
         headers: dict[str, str],
         open_expired: bool,
-    ) -> Current:
+    ) -> tuple[Current, int | None]:
         return await self._change(
             store.post,
             self._disk,
@@ -125,7 +125,7 @@ class AsyncDisk:
 
     async def delete(
         self, location: Location, conditions: Conditions, *, if_delete_at: int | None
-    ) -> bool:
+    ) -> tuple[bool, int | None]:
         return await self._change(
             store.delete, self._disk, location, conditions, if_delete_at=if_delete_at
         )

@@ -4,9 +4,10 @@ from swiftish.cluster.backend_app import Call
 from swiftish.http.message import Response
 from swiftish.http.replies import Refusal, empty
 from swiftish.object.container_update import (
+    Audience,
     ContainerUpdates,
-    Recipients,
-    recipients,
+    audience,
+    queue_rows,
     row_of_delete,
     row_of_post,
 )
@@ -29,7 +30,7 @@ class Changes:
         conditions = self._objects.conditions(call)
         headers = kept_headers(call, now=conditions.now, with_sysmeta=False)
         headers.pop(STATIC_LARGE_OBJECT, None)  # as the PUT left it
-        work = self._post(call, location, conditions, headers, recipients(call.headers))
+        work = self._post(call, location, conditions, headers, audience(call.headers))
         return await self._objects.to_the_end(work, name="change an object")
 
     async def _post(
@@ -38,25 +39,35 @@ class Changes:
         location: Location,
         conditions: Conditions,
         headers: dict[str, str],
-        to: Recipients,
+        to: Audience,
     ) -> Response:
-        current = await self._objects.disk(call.device).post(
+        current, before = await self._objects.disk(call.device).post(
             location,
             conditions,
             content_type=call.headers.get("content-type") or None,
             headers=headers,
             open_expired=open_expired(call),
         )
-        # Here the expiry queue will be told, when X-Delete-At comes, changes or goes.
-        row = row_of_post(target_of(call), call.policy_index, current, to)
-        await self._updates.tell(call.device, location.digest, row, call.request.context)
+        target = target_of(call)
+        told, later = queue_rows(
+            target,
+            location.digest,
+            to.queue,
+            before=before,
+            current=current,
+            timestamp=current.timestamp,
+        )
+        row = row_of_post(target, call.policy_index, current, to.container)
+        await self._updates.tell(
+            call.device, location.digest, [row, *told], call.request.context, later=later
+        )
         sysmeta = {n: v for n, v in current.headers.items() if n.startswith(SYSMETA)}
         return empty(202, {**sysmeta, "x-backend-content-type": current.content_type})
 
     async def delete(self, call: Call) -> Response:
         location = self._objects.locate(call)
         conditions = self._objects.conditions(call)
-        to = recipients(call.headers)
+        to = audience(call.headers)
         if_delete_at = _whole_number(call.headers.get("x-if-delete-at"))
         work = self._delete(call, location, conditions, if_delete_at, to)
         return await self._objects.to_the_end(work, name="delete an object")
@@ -67,14 +78,19 @@ class Changes:
         location: Location,
         conditions: Conditions,
         if_delete_at: int | None,
-        to: Recipients,
+        to: Audience,
     ) -> Response:
-        existed = await self._objects.disk(call.device).delete(
+        existed, before = await self._objects.disk(call.device).delete(
             location, conditions, if_delete_at=if_delete_at
         )
-        # Here the expiry queue will be told that there is nothing left to expire.
-        row = row_of_delete(target_of(call), call.policy_index, conditions.timestamp, to)
-        await self._updates.tell(call.device, location.digest, row, call.request.context)
+        target, timestamp = target_of(call), conditions.timestamp
+        _, later = queue_rows(
+            target, location.digest, to.queue, before=before, current=None, timestamp=timestamp
+        )
+        row = row_of_delete(target, call.policy_index, timestamp, to.container)
+        await self._updates.tell(
+            call.device, location.digest, [row], call.request.context, later=later
+        )
         headers = {"x-backend-timestamp": conditions.timestamp.internal}
         return empty(204, headers) if existed else Refusal(404, headers=headers).response()
 

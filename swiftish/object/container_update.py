@@ -2,11 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from swiftish.cluster.backend_app import integer_header
-from swiftish.cluster.transport import Transport
+from swiftish.cluster.updates import Updates
+from swiftish.cluster.wire import CLEAN_QUEUE
+from swiftish.domain.expiry import (
+    QUEUE_ACCOUNT,
+    QUEUE_POLICY,
+    queue_container,
+    queue_content_type,
+    queue_name,
+)
+from swiftish.domain.listing import TRUE_WORDS
 from swiftish.domain.names import Target
 from swiftish.domain.timestamp import Timestamp
 from swiftish.http.message import Context, Request
@@ -23,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _OVERRIDE = f"{SYSMETA}container-update-override-"
 _OVERRIDABLE = ("size", "etag", "content-type")
+_EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +41,6 @@ class Recipients:
 
     partition: int = 0
     nodes: tuple[Node, ...] = ()
-
-
-def recipients(headers: Mapping[str, str]) -> Recipients:
-    """The container's partition and replicas that X-Container-* name.  Raises Refusal 400."""
-    hosts = _listed(headers, "x-container-host")
-    devices = _listed(headers, "x-container-device")
-    if len(hosts) != len(devices):
-        raise Refusal(400, "x-container-host and x-container-device differ in length")
-    partition = integer_header(headers, "x-container-partition", default=0)
-    nodes = tuple(Node(address=h, device=d) for h, d in zip(hosts, devices, strict=True))
-    return Recipients(partition, nodes)
 
 
 def row_of_put(target: Target, policy: int, metadata: Metadata, to: Recipients) -> Update:
@@ -79,6 +78,97 @@ def row_of_delete(target: Target, policy: int, timestamp: Timestamp, to: Recipie
     return _update("DELETE", target, policy, timestamp, headers, to)
 
 
+# ---- the queue of objects that are to expire ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Where in the queue an object belongs, as far as a proxy said so: the queue's container, whom
+    to tell, and whether this replica of the object takes rows out that are no longer true."""
+
+    container: str | None
+    to: Recipients
+    cleans: bool
+
+
+UNSAID = Queue(None, Recipients(), cleans=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who is to hear of a change."""
+
+    container: Recipients
+    queue: Queue
+
+
+def audience(headers: Mapping[str, str]) -> Audience:
+    """What X-Container-*, X-Delete-At-* and X-Backend-Clean-Expiring-Object-Queue say.
+
+    Raises Refusal 400.
+    """
+    cleans = headers.get(CLEAN_QUEUE, "true").lower() in TRUE_WORDS
+    container = headers.get("x-delete-at-container") or None
+    queue = Queue(container, _recipients(headers, "delete-at"), cleans)
+    return Audience(_recipients(headers, "container"), queue)
+
+
+def queue_rows(
+    target: Target,
+    digest: str,
+    queue: Queue,
+    *,
+    before: int | None,
+    current: Current | None,
+    timestamp: Timestamp,
+) -> tuple[list[Update], list[Update]]:
+    """What the queue is to hear of a change at `timestamp`: now, and when there is time for it.
+
+    `before` is the X-Delete-At that the object had, `current` what it is now; either may be None.
+    """
+    after = None if current is None else current.delete_at
+    told = [row_of_expiry(target, digest, current, queue)] if current and after is not None else []
+    if before is None or before == after or not queue.cleans:
+        return told, []
+    return told, [_row_of_no_expiry(target, digest, before, timestamp)]
+
+
+def row_of_expiry(target: Target, digest: str, current: Current, queue: Queue) -> Update:
+    """The queue's row for an object that expires.
+
+    Of two replicas' rows for one change, that of the newer data counts: replicas that missed a PUT
+    know another size.  So the row's content type, which says the size, is of the change's moment
+    with the age of the data as its offset.
+    """
+    assert current.delete_at is not None
+    age = Timestamp(current.timestamp.raw, current.timestamp.offset + current.data.timestamp.raw)
+    headers = {
+        "x-size": "0",
+        "x-etag": _EMPTY_MD5,
+        "x-content-type": queue_content_type(current.content_length),
+        "x-timestamp": current.timestamp.internal,
+        "x-content-type-timestamp": age.internal,
+    }
+    row = _queue_target(target, digest, current.delete_at, queue.container)
+    return _update("PUT", row, QUEUE_POLICY, current.timestamp, headers, queue.to)
+
+
+def _row_of_no_expiry(target: Target, digest: str, delete_at: int, timestamp: Timestamp) -> Update:
+    """What takes an object's row out of the queue again.
+
+    Where the row is can only be guessed: if a proxy had another container for it, it stays there,
+    and the expirer will find that the object is not the one that it is about.
+    """
+    row = _queue_target(target, digest, delete_at, None)
+    headers = {"x-timestamp": timestamp.internal}
+    return _update("DELETE", row, QUEUE_POLICY, timestamp, headers, Recipients())
+
+
+def _queue_target(target: Target, digest: str, delete_at: int, container: str | None) -> Target:
+    container = container or queue_container(delete_at, bytes.fromhex(digest))
+    return Target(QUEUE_ACCOUNT, container, queue_name(delete_at, target))
+
+
 def _update(
     method: str,
     target: Target,
@@ -111,6 +201,17 @@ def _overrides(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _recipients(headers: Mapping[str, str], kind: str) -> Recipients:
+    """The partition and replicas of a container.  Raises Refusal 400."""
+    hosts = _listed(headers, f"x-{kind}-host")
+    devices = _listed(headers, f"x-{kind}-device")
+    if len(hosts) != len(devices):
+        raise Refusal(400, f"x-{kind}-host and x-{kind}-device differ in length")
+    partition = integer_header(headers, f"x-{kind}-partition", default=0)
+    nodes = tuple(Node(address=h, device=d) for h, d in zip(hosts, devices, strict=True))
+    return Recipients(partition, nodes)
+
+
 def _listed(headers: Mapping[str, str], name: str) -> list[str]:
     text = headers.get(name, "")
     return [item.strip() for item in text.split(",")] if text else []
@@ -124,34 +225,54 @@ class ContainerUpdates:
     """Tells containers of changes.  Only devices of the container ring are ever contacted."""
 
     def __init__(
-        self, *, transport: Transport, ring: RingSource, indexes: Indexes, timeout_s: float
+        self, *, updates: Updates, ring: RingSource, indexes: Indexes, timeout_s: float
     ) -> None:
-        self._transport = transport
+        self._updates = updates
         self._ring = ring
         self._indexes = indexes
         self._timeout_s = timeout_s
 
     async def tell(
-        self, device: LocalDevice, digest: str, update: Update, context: Context
+        self,
+        device: LocalDevice,
+        digest: str,
+        rows: Sequence[Update],
+        context: Context,
+        *,
+        later: Sequence[Update] = (),
     ) -> None:
-        """Send the row; it is acknowledged, or pending in `device`'s index, when this returns.
+        """Send the rows of one change; each is acknowledged, or pending in `device`'s index, when
+        this returns.  Those of `later` are left pending in any case.
 
-        Raises Untold when it is neither: then the change must not be acknowledged.
+        Raises Untold when one is neither: then the change must not be acknowledged.
         """
-        if not update.nodes:
+        rows = [row for row in rows if row.nodes]
+        if not rows and not later:
             return
-        left = set(update.nodes)
+        unheard = [set(row.nodes) for row in rows]
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self.send(update, left, context)
+                if len(rows) == 1:
+                    await self.send(rows[0], unheard[0], context)
+                else:
+                    async with asyncio.TaskGroup() as group:
+                        for row, left in zip(rows, unheard, strict=True):
+                            group.create_task(self.send(row, left, context))
         except TimeoutError:
-            log.info("a container is slow", extra={"container": update.container})
-        if not left:
+            log.info("a container is slow", extra={"container": rows[0].container})
+        late = [
+            row.to([node for node in row.nodes if node in left])
+            for row, left in zip(rows, unheard, strict=True)
+            if left
+        ]
+        await self._leave(device, digest, [*late, *later])
+
+    async def _leave(self, device: LocalDevice, digest: str, rows: Sequence[Update]) -> None:
+        if not rows:
             return
-        late = update.to([node for node in update.nodes if node in left])
         try:
             pending = await self._indexes.of(device)
-            await pending.add(pending_key(digest, late), late)
+            await pending.settle({pending_key(digest, row): row for row in rows})
         except (EnvironmentTrouble, OSError) as error:
             log.exception("an update is lost", extra={"device": device.name})
             raise Untold(507, "The container could not be told.") from error
@@ -172,9 +293,8 @@ class ContainerUpdates:
             log.warning("not in the container ring", extra={"node": node.address})
             return
         request = row_request(update, device, context)
-        async with await self._transport.send("container", device, request) as response:
-            if response.ok:
-                left.discard(node)
+        if 200 <= await self._updates.send(device, request) < 300:
+            left.discard(node)
 
 
 def row_request(update: Update, device: Device, context: Context) -> Request:

@@ -6,10 +6,16 @@ may have made a folder a moment ago and not have synced it yet, so finding a fol
 before a change is acknowledged, every entry from the device down to the file has been synced by
 this process at least once since it was seen to exist.  For hash folders that is done every time
 (a sync that finds nothing to do costs less than a microsecond on XFS), for the folders above it is
-remembered.  Whoever removes a partition's or suffix's folder from under a running server must stop
-its writers first.
+remembered, for ten minutes.  So a suffix's or partition's folder may be removed once it has been
+empty for longer than that: then no process remembers it, and whoever makes it anew also syncs it
+anew (`remove_empty`; what is made in a folder, or removed from it, dates the folder).
+
+Theory of dates.  What makes a file count, or no longer, dates the folders of its suffix and of its
+partition before it is acknowledged (`date`).  So one look at a partition's folder tells whether
+anything in it has changed (object/suffix_hashes.py).
 """
 
+import errno
 import logging
 import os
 import time
@@ -26,6 +32,9 @@ FOLDER_MODE = 0o755
 RACES_MAX = 5  # somebody else's rmdir or replacement can't go on winning for ever
 SPACE_CHECK_INTERVAL_S = 1.0
 DURABLE_MAX = 100_000  # suffix folders to remember, some 10 MB
+DURABLE_S = 600.0
+# Twice as long: the one is counted from a sync, the other from the last change before it.
+EMPTY_NS = int(2 * DURABLE_S * 1e9)
 
 
 class Disk:
@@ -38,7 +47,8 @@ class Disk:
         self.files = files or Files()
         self.settings = settings
         self.root = str(device.path)
-        self._durable: set[str] = set()
+        self._durable: dict[str, float] = {}  # until when it is remembered, monotonic
+        self._generation = device.generation
         self._spare_bytes = 0
         self._spare_until = 0.0
 
@@ -67,7 +77,14 @@ class Disk:
         raise RaceLost(f"{path} is made and removed again all the time")
 
     def make_folder(self, relative: str) -> None:
-        """Make a folder that may be there, right below one that is."""
+        """Make a folder that may be there, right below one that is.
+
+        Raises OSError, also when what is mounted is not this device: where a disk is missing, so
+        are its folders, and nothing is written below its mount point without coming by here (T33).
+        """
+        if self.files.exists(self.path(relative)):
+            return
+        self.device.verify()
         try:
             self.files.mkdir(self.path(relative), FOLDER_MODE)
         except FileExistsError:
@@ -109,16 +126,41 @@ class Disk:
     def sync_parents(self, location: Location) -> None:
         """Make the way to the hash folder durable (see above).  Raises SyncFailed."""
         suffix, partition = location.suffix_folder, location.partition_folder
+        now = time.monotonic()
         self.sync_folder(suffix)
-        if suffix in self._durable:
+        if self._generation != self.device.generation:
+            self._generation = self.device.generation
+            self._durable.clear()
+        if self._durable.get(suffix, now) > now:
             return
         self.sync_folder(partition)
-        if partition not in self._durable:
-            self.sync_folder(location.datadir)
-            self.sync_folder("")
         if len(self._durable) > DURABLE_MAX:
             self._durable.clear()
-        self._durable.update((suffix, partition))
+        if self._durable.get(partition, now) <= now:
+            self.sync_folder(location.datadir)
+            self.sync_folder("")
+            self._durable[partition] = now + DURABLE_S
+        self._durable[suffix] = now + DURABLE_S
+
+    def date(self, location: Location) -> None:
+        """Say that something in the object's hash folder has changed.  Raises OSError."""
+        self.files.utime(self.path(location.suffix_folder))
+        self.files.utime(self.path(location.partition_folder))
+
+    def remove_empty(self, relative: str) -> bool:
+        """Remove a folder that has been empty long enough (see above); whether it is gone."""
+        path = self.path(relative)
+        try:
+            if self.files.stat(path).st_mtime_ns > self.files.stamp_ns() - EMPTY_NS:
+                return False
+            self.files.rmdir(path)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return False
+        return True
 
     def _make_parents(self, location: Location) -> None:
         self.make_folder(location.datadir)

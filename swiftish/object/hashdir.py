@@ -32,6 +32,12 @@ class State:
     obsolete: tuple[str, ...] = ()
 
     @property
+    def winners(self) -> tuple[FileName, ...]:
+        """The files that count."""
+        files = (self.data, self.tombstone, self.meta, self.content_type_meta)
+        return tuple(file for file in files if file is not None)
+
+    @property
     def change_timestamp(self) -> Timestamp | None:
         """When the object was last written or deleted; changes of its metadata don't count."""
         winner = self.data or self.tombstone

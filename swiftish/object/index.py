@@ -1,25 +1,34 @@
-"""Each device's index: the container updates that could not be sent yet.
+"""Each device's index: container updates that could not be sent yet, notes of the workers.
 
 An update is here, durably, before the client whose change it tells of is answered, and until every
 container it is for has acknowledged it.  Adding or sending one twice does no harm: its key is the
 change itself, and containers merge rows by timestamp (reference 2.3, container update).
+
+An index that is lost, or corrupt and set aside (runtime/environments.py), takes the pending updates
+with it.  So before one is made on a device that has objects, a mark is left there by which
+object/recovery.py tells the containers of everything on it again (T7).
 """
 
-import asyncio
 import logging
-from collections import defaultdict
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from swiftish.domain.checksums import xxh3_64
 from swiftish.domain.rows import VERSION, packed, unpacked
 from swiftish.domain.timestamp import Timestamp
-from swiftish.object.paths import INDEX
+from swiftish.object.mark import leave_mark
+from swiftish.object.paths import INDEX, OBJECTS
 from swiftish.runtime.devices import LocalDevice
-from swiftish.runtime.environment import Environment, EnvironmentFailed, Writer
+from swiftish.runtime.environment import Reader, Writer
+from swiftish.runtime.environments import Environments
 
-PENDING = "pending"  # the table's name
+# The tables' names.
+PENDING = "pending"
+SUFFIXES = "suffixes"  # object/suffix_hashes.py
+PRESENCE = "presence"  # object/presence.py
+AUDITS = "audits"  # object/audit_record.py
+TABLES = (PENDING, SUFFIXES, PRESENCE, AUDITS)
 
 
 log = logging.getLogger(__name__)
@@ -55,10 +64,11 @@ class Update:
 
 
 def pending_key(digest: str, update: Update) -> bytes:
-    """Where an update is kept: the object's hash (hex), the moment, and what it says, for two
-    changes may have one moment."""
+    """Where an update is kept: the object's hash (hex), the moment, and what it says of which row,
+    for two changes may have one moment, and one change concern two rows."""
     policy = update.policy.to_bytes(4, "big")
-    says = xxh3_64(packed([update.method, dict(update.headers)])).to_bytes(8, "big")
+    row = [update.method, update.account, update.container, update.object, dict(update.headers)]
+    says = xxh3_64(packed(row)).to_bytes(8, "big")
     return bytes.fromhex(digest) + update.timestamp.pack() + policy + says
 
 
@@ -101,32 +111,29 @@ def unpack_update(data: bytes) -> Update:
 class PendingUpdates:
     """The pending updates of one device, which goes out of service when they cannot be synced."""
 
-    def __init__(self, device: LocalDevice, environment: Environment) -> None:
+    def __init__(self, device: LocalDevice, environments: Environments) -> None:
         self._device = device
-        self._environment = environment
+        self._environments = environments
 
     async def add(self, key: bytes, update: Update) -> None:
-        """Durable when this returns.  Raises EnvironmentTrouble."""
+        """Durable when this returns.  Raises EnvironmentTrouble, OSError."""
         await self.settle({key: update})
 
     async def settle(self, rest: Mapping[bytes, Update | None]) -> None:
         """Write many at once: each by what is left of it, None for those that are done.
 
-        Raises EnvironmentTrouble.
+        Raises EnvironmentTrouble, OSError.
         """
-        try:
-            await self._environment.commit(_settling(rest))
-        except EnvironmentFailed as error:
-            self._device.fail(str(error))
-            raise
+        await self._environments.commit(self._device, _settling(rest))
 
     def read(self, *, after: bytes, limit: int) -> list[tuple[bytes, Update]]:
         """Up to `limit` updates in the order of their keys, beginning beyond `after`.  Blocking.
 
-        One that cannot be read stays where it is.
+        One that cannot be read stays where it is.  Raises EnvironmentTrouble, OSError.
         """
-        found: list[tuple[bytes, Update]] = []
-        with self._environment.read() as reader:
+
+        def work(reader: Reader) -> list[tuple[bytes, Update]]:
+            found: list[tuple[bytes, Update]] = []
             for key, value in reader.scan(PENDING, start=after + b"\x00" if after else b""):
                 try:
                     found.append((key, unpack_update(value)))
@@ -135,10 +142,9 @@ class PendingUpdates:
                     log.error("a pending update cannot be read", extra=fields)  # noqa: TRY400
                 if len(found) == limit:
                     break
-        return found
+            return found
 
-    def close(self) -> None:
-        self._environment.close()
+        return self._environments.read_blocking(self._device, work)
 
 
 def _settling(rest: Mapping[bytes, Update | None]) -> Callable[[Writer], None]:
@@ -153,34 +159,24 @@ def _settling(rest: Mapping[bytes, Update | None]) -> Callable[[Writer], None]:
 
 
 class Indexes:
-    """The indexes of this process's devices, each opened when it is first needed."""
+    """The indexes of this process's devices, each opened when it is first needed.
+
+    `environments` is for those who have a table there.
+    """
 
     def __init__(self) -> None:
-        self._pending: dict[str, PendingUpdates] = {}
-        # One each: a device that hangs holds up nobody else.
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.environments = Environments(INDEX, tables=TABLES, before_making=_tell_all_again)
 
     async def of(self, device: LocalDevice) -> PendingUpdates:
         """The device's pending updates.  Raises EnvironmentTrouble, OSError."""
-        found = self._pending.get(device.name)
-        if found is not None:
-            return found
-        async with self._locks[device.name]:
-            found = self._pending.get(device.name)
-            if found is None:
-                try:
-                    environment = await device.threads.run(_open, device.path / INDEX)
-                except EnvironmentFailed as error:
-                    device.fail(str(error))
-                    raise
-                found = self._pending[device.name] = PendingUpdates(device, environment)
-        return found
+        await self.environments.open(device)
+        return PendingUpdates(device, self.environments)
 
     def close(self) -> None:
-        for pending in self._pending.values():
-            pending.close()
-        self._pending.clear()
+        self.environments.close()
 
 
-def _open(path: Path) -> Environment:
-    return Environment(path, names=[PENDING])
+def _tell_all_again(device: LocalDevice) -> None:
+    """A device with objects has had an index, but for the moments before its first."""
+    if any(name.startswith(OBJECTS) for name in os.listdir(device.path)):
+        leave_mark(device.path)

@@ -13,10 +13,12 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 
 from swiftish.object.disk import Disk
 from swiftish.object.paths import SERVING
+from swiftish.runtime.files import Files
 
 TOUCH_INTERVAL_S = 10.0
 
@@ -35,18 +37,24 @@ class Mark:
         self._path: str | None = None
         self._descriptor = -1
         self._fresh_until = 0.0
+        self._generation = disk.device.generation
 
     def touch(self) -> None:
         """Called before each change; does something once in ten seconds.
 
         Raises OSError, SyncFailed.
         """
-        if time.monotonic() < self._fresh_until:
+        generation = self._disk.device.generation
+        if time.monotonic() < self._fresh_until and generation == self._generation:
             return
         with self._lock:
             now = time.monotonic()
-            if now < self._fresh_until:
+            if now < self._fresh_until and generation == self._generation:
                 return
+            if generation != self._generation and self._path is not None:
+                self._disk.files.close(self._descriptor)  # it is on another disk
+                self._path = None
+            self._generation = generation
             if self._path is None:
                 self._make()
             else:
@@ -81,6 +89,23 @@ class Mark:
                 files.unlink(path)
             raise
         self._path, self._descriptor = path, descriptor
+
+
+def leave_mark(device: Path) -> None:
+    """Have the containers told again of everything on a device, as after a death that was never
+    noticed.  Durable when this returns.  Raises OSError.
+    """
+    folder = device / SERVING
+    folder.mkdir(exist_ok=True)
+    mark = folder / os.urandom(16).hex()
+    descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.utime(descriptor, (0, 0))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    for path in (folder, device):
+        Files().sync_folder(str(path))
 
 
 @dataclass(frozen=True, slots=True)

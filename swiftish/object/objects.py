@@ -5,8 +5,9 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from swiftish.cluster.backend_app import Call
-from swiftish.cluster.wire import OBJECT_HEADERS
+from swiftish.cluster.wire import OBJECT_HEADERS, OPEN_EXPIRED
 from swiftish.domain.hashing import HashPath
+from swiftish.domain.listing import TRUE_WORDS
 from swiftish.domain.names import Target
 from swiftish.domain.policy import PolicySet
 from swiftish.http.message import Response
@@ -108,20 +109,21 @@ def target_of(call: Call) -> Target:
 
 def open_expired(call: Call) -> bool:
     """Whether the request is to see objects that have expired but are still there."""
-    return call.headers.get("x-backend-open-expired", "").lower() in ("true", "1", "yes", "on")
+    return call.headers.get(OPEN_EXPIRED, "").lower() in TRUE_WORDS
 
 
 def kept_headers(call: Call, *, now: float, with_sysmeta: bool) -> dict[str, str]:
     """The headers of a PUT or POST that are stored (docs/reference/backend.md, object server).
 
-    Raises Refusal 400 when X-Delete-At is no whole number, or has passed already.
+    Raises Refusal 400 when X-Delete-At is no whole number, or has passed already (but for a
+    request that is about objects that have expired).
     """
     kept = _families(call.headers, (*_USER, SYSMETA) if with_sysmeta else _USER)
     delete_at = kept.get(DELETE_AT)
     if delete_at is not None:
         if not (delete_at.isascii() and delete_at.isdecimal()):
             raise Refusal(400, "X-Delete-At is not a whole number.")
-        if int(delete_at) <= now:
+        if int(delete_at) <= now and not open_expired(call):
             raise Refusal(400, "X-Delete-At is in the past.")
     return kept
 

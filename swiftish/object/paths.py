@@ -4,13 +4,14 @@
     quarantined/objects[-<policy>]/<hash>[-<n>]
     serving/<random>         the marks of the processes that change objects
     tmp/                                                only where there is no O_TMPFILE
-    index.mdb                                           pending container updates
+    index.mdb                                           pending container updates, workers' notes
 
 Pure.
 """
 
 from dataclasses import dataclass
 
+OBJECTS = "objects"  # the first policy's folder; the others' begin with it
 QUARANTINE = "quarantined"
 TEMPORARY = "tmp"
 SERVING = "serving"

@@ -13,17 +13,21 @@ from typing import Any
 from swiftish.cluster.backend_app import Call
 from swiftish.http.message import Body, Bytes, Response
 from swiftish.http.replies import Refusal, empty
+from swiftish.object.async_disk import AsyncDisk
 from swiftish.object.blocks import BLOCK_BYTES
 from swiftish.object.container_update import (
+    Audience,
     ContainerUpdates,
-    Recipients,
-    recipients,
+    audience,
+    queue_rows,
     row_of_put,
 )
+from swiftish.object.current import merge
 from swiftish.object.metadata import SYSMETA, Metadata
 from swiftish.object.objects import Objects, kept_headers, target_of
 from swiftish.object.paths import Location
 from swiftish.object.store import Conditions, Draft
+from swiftish.object.writer import Writer
 
 
 class Puts:
@@ -36,7 +40,7 @@ class Puts:
     async def put(self, call: Call) -> Response:
         location = self._objects.locate(call)
         conditions = self._objects.conditions(call)
-        to = recipients(call.headers)
+        to = audience(call.headers)
         draft = Draft(
             timestamp=conditions.timestamp,
             content_type=call.headers.get("content-type") or "application/octet-stream",
@@ -60,13 +64,14 @@ class Puts:
         location: Location,
         conditions: Conditions,
         draft: Draft,
-        to: Recipients,
+        to: Audience,
         pieces: list[bytes],
     ) -> Response:
         disk = self._objects.disk(call.device)
         writer = disk.writer(location, with_md5=not _etag_follows(call))
         try:
-            await disk.begin_upload(location, conditions, writer, _announced_length(call) or 0)
+            length = _announced_length(call) or 0
+            replaced = await disk.begin_upload(location, conditions, writer, length)
             ended = False
             while pieces or not ended:
                 if pieces:
@@ -79,15 +84,25 @@ class Puts:
         except BaseException:
             disk.close_later(writer)
             raise
-        work = disk.commit_upload(writer, location, draft)
+        work = self._commit_upload(disk, location, draft, writer, replaced)
         return await self._to_the_end(call, location, to, work)
+
+    async def _commit_upload(
+        self,
+        disk: AsyncDisk,
+        location: Location,
+        draft: Draft,
+        writer: Writer,
+        replaced: int | None,
+    ) -> tuple[Metadata, int | None]:
+        return await disk.commit_upload(writer, location, draft), replaced
 
     async def _to_the_end(
         self,
         call: Call,
         location: Location,
-        to: Recipients,
-        commit: Coroutine[Any, Any, Metadata],
+        to: Audience,
+        commit: Coroutine[Any, Any, tuple[Metadata, int | None]],
     ) -> Response:
         work = self._finish(call, location, to, commit)
         return await self._objects.to_the_end(work, name="store an object")
@@ -96,13 +111,23 @@ class Puts:
         self,
         call: Call,
         location: Location,
-        to: Recipients,
-        commit: Coroutine[Any, Any, Metadata],
+        to: Audience,
+        commit: Coroutine[Any, Any, tuple[Metadata, int | None]],
     ) -> Response:
-        metadata = await commit
-        # Here the expiry queue will be told, when X-Delete-At comes, changes or goes.
-        row = row_of_put(target_of(call), call.policy_index, metadata, to)
-        await self._updates.tell(call.device, location.digest, row, call.request.context)
+        metadata, replaced = await commit
+        target = target_of(call)
+        told, later = queue_rows(
+            target,
+            location.digest,
+            to.queue,
+            before=replaced,
+            current=merge(metadata),
+            timestamp=metadata.timestamp,
+        )
+        row = row_of_put(target, call.policy_index, metadata, to.container)
+        await self._updates.tell(
+            call.device, location.digest, [row, *told], call.request.context, later=later
+        )
         return empty(201, {"etag": metadata.etag or ""})
 
 

@@ -18,11 +18,9 @@ from swiftish.object.filenames import parse
 from swiftish.object.hashdir import judge
 from swiftish.object.paths import QUARANTINE, Location
 from swiftish.runtime.errnos import UNREADABLE
+from swiftish.runtime.quarantine import COPIES_MAX, REASON
 
 log = logging.getLogger(__name__)
-
-REASON = "reason"  # the file that says why
-COPIES_MAX = 1000
 
 
 def quarantine(disk: Disk, location: Location, reason: str, *, file: str | None = None) -> NoReturn:
@@ -42,7 +40,7 @@ def quarantine(disk: Disk, location: Location, reason: str, *, file: str | None 
             _move_folder(disk, location, reason)
         else:
             state = judge(names)
-            winners = [f.text for f in (state.data, state.meta, state.content_type_meta) if f]
+            winners = [file.text for file in state.winners]
             if names and (file is None or file in winners):
                 _move_files(disk, location, names, reason)
     except (OSError, SyncFailed) as error:  # the disk is in trouble; but nothing is served
@@ -53,8 +51,40 @@ def quarantine(disk: Disk, location: Location, reason: str, *, file: str | None 
 
 
 def is_lost(disk: Disk, location: Location) -> bool:
-    """Whether a hash folder without an object had one that is in the quarantine now."""
-    return disk.files.exists(disk.path(f"{location.quarantine_folder}/{location.digest}"))
+    """Whether a hash folder without an object had one that is in the quarantine now.
+
+    One of which a tombstone is there was deleted, however bad the tombstone's content is.
+    """
+    try:
+        names = disk.files.listdir(disk.path(f"{location.quarantine_folder}/{location.digest}"))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return True
+    state = judge(names)
+    return state.data is not None or state.tombstone is None
+
+
+def lost(disk: Disk, datadir: str) -> set[str]:
+    """The hashes of all of which `is_lost` may be true.  Raises OSError."""
+    try:
+        return set(disk.files.listdir(disk.path(f"{QUARANTINE}/{datadir}")))
+    except FileNotFoundError:
+        return set()
+
+
+def is_back(disk: Disk, location: Location) -> None:
+    """Note that there is a sound object again, or that it is deleted: what is in the quarantine is
+    kept there under another name, and missed no longer.  Raises OSError, SyncFailed."""
+    stem = f"{location.quarantine_folder}/{location.digest}"
+    for count in range(1, COPIES_MAX):
+        target = disk.path(f"{stem}-{count}")
+        if not disk.files.exists(target):
+            disk.files.rename(disk.path(stem), target)
+            disk.sync_folder(location.quarantine_folder)
+            return
 
 
 def _move_files(disk: Disk, location: Location, names: list[str], reason: str) -> None:
@@ -69,6 +99,7 @@ def _move_files(disk: Disk, location: Location, names: list[str], reason: str) -
         if step:
             disk.sync_folder(target)
             disk.sync_folder(source)
+    disk.date(location)
     with suppress(OSError):  # not empty: something new has arrived
         disk.files.rmdir(disk.path(source))
 
@@ -77,6 +108,7 @@ def _move_folder(disk: Disk, location: Location, reason: str) -> None:
     """The hash folder cannot even be listed, or is none: nothing can be written in it either."""
     target = _make_target(disk, location, reason)
     disk.files.rename(disk.path(location.folder), disk.path(f"{target}/{location.digest}"))
+    disk.date(location)
     disk.sync_folder(target)
     disk.sync_folder(location.suffix_folder)
 

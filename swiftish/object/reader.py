@@ -39,6 +39,7 @@ class _File:
 
     descriptor: int
     metadata: Metadata
+    encoded: bytes
     metadata_bytes: int
 
 
@@ -75,8 +76,20 @@ def encoded_metadata(disk: Disk, descriptor: int) -> tuple[bytes, int]:
     return files.read_exactly(descriptor, length, size - length), length
 
 
+def read_metadata(disk: Disk, location: Location, name: FileName) -> Metadata:
+    """What one file of a hash folder says of itself, unchecked.  Raises BadMetadata, OSError."""
+    descriptor = disk.files.open(disk.path(f"{location.folder}/{name.text}"), os.O_RDONLY)
+    try:
+        return decode(encoded_metadata(disk, descriptor)[0])
+    finally:
+        disk.files.close(descriptor)
+
+
 class ObjectReader:
-    """One read of one object.  Used by one thread at a time; `close` may come at any moment."""
+    """One read of one object.  Used by one thread at a time; `close` may come at any moment.
+
+    `data_file` is known once it is open: the name of the `.data`, and its metadata as encoded.
+    """
 
     def __init__(self, disk: Disk, location: Location) -> None:
         self._disk = disk
@@ -85,6 +98,7 @@ class ObjectReader:
         self._closed = False
         self._file: _File | None = None
         self._name = ""
+        self.data_file = ("", b"")
         self._checksums: tuple[int, ...] = ()
         self._position = 0
         self._stop = 0
@@ -156,6 +170,7 @@ class ObjectReader:
     def _open_all(self, state: State, data: FileName) -> Current:
         self._name = data.text
         self._file = self._open_file(data)
+        self.data_file = data.text, self._file.encoded
         metas: list[Metadata | None] = []
         for name in (state.meta, state.content_type_meta):
             if name is None:
@@ -184,7 +199,7 @@ class ObjectReader:
         except (BadMetadata, _Bad) as error:
             self._disk.files.close(descriptor)
             raise _Bad(f"{name.text}: {error}") from error
-        return _File(descriptor, metadata, length)
+        return _File(descriptor, metadata, encoded, length)
 
     def _check(self, metadata: Metadata, name: FileName) -> None:
         """A write that went astray leaves a sound file in the wrong place."""

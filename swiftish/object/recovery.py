@@ -7,23 +7,30 @@ already merge the same row again.  It runs beside everything else: a start does 
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from swiftish.domain.names import Target
 from swiftish.domain.policy import Policy, PolicySet
 from swiftish.object.async_disk import AsyncDisk
-from swiftish.object.container_update import Recipients, row_of_delete, row_of_post
+from swiftish.object.container_update import (
+    UNSAID,
+    Recipients,
+    row_of_delete,
+    row_of_expiry,
+    row_of_post,
+)
 from swiftish.object.disk import Disk
 from swiftish.object.errors import BadMetadata, NoObject, ObjectError
 from swiftish.object.index import Indexes, Update, pending_key
 from swiftish.object.mark import LeftBehind, left_behind
-from swiftish.object.metadata import decode
 from swiftish.object.paths import Location
-from swiftish.object.reader import encoded_metadata, find, read_current
+from swiftish.object.reader import find, read_current, read_metadata
 from swiftish.object.settings import ObjectSettings
+from swiftish.runtime.clock import Clock
 from swiftish.runtime.devices import Devices, LocalDevice
 from swiftish.runtime.environment import EnvironmentTrouble
+from swiftish.runtime.passes import Passes, Units
 from swiftish.runtime.worker import Progress, Report
 
 log = logging.getLogger(__name__)
@@ -57,6 +64,7 @@ class Recovery:
         disk_of: Callable[[LocalDevice], AsyncDisk],
         indexes: Indexes,
         policies: PolicySet,
+        clock: Clock,
         settings: ObjectSettings,
     ) -> None:
         self.interval_s = settings.recovery_interval_s
@@ -65,39 +73,38 @@ class Recovery:
         self._disk_of = disk_of
         self._indexes = indexes
         self._policies = policies
-        self._tour: Iterator[LocalDevice] = iter(devices)
-        self._walk: _Walk | None = None
+        self._passes = Passes(self._units, self.report, clock)
 
     async def work(self) -> Progress:
-        if self._walk is not None:
-            try:
-                await self._step(self._walk)
-            except (EnvironmentTrouble, OSError):
-                self._walk = None  # the marks are still there, so the next pass begins again
-                raise
-            return Progress.BUSY
-        device = next(self._tour, None)
-        if device is None:
-            self._tour = iter(self._devices)
-            return Progress.IDLE
-        if device.out_of_service is None:
-            disk = self._disk_of(device)
-            self._walk = await disk.run_blocking(_begin, self._policies, device)
-        return Progress.BUSY
+        return await self._passes.step()
 
-    async def _step(self, walk: _Walk) -> None:
-        disk = self._disk_of(walk.device)
-        if not walk.partitions:
-            await disk.run_blocking(_forget, walk.marks)
-            self._walk = None
+    async def _units(self) -> Units:
+        for device in self._devices:
+            if device.out_of_service is not None:
+                continue
+            try:
+                async for _ in self._device_units(device):
+                    yield
+            except (EnvironmentTrouble, OSError) as error:
+                # The marks are still there, so the next pass begins again.
+                self.report.counters["failures"] += 1
+                log.warning("not told", extra={"device": device.name, "reason": str(error)})
+
+    async def _device_units(self, device: LocalDevice) -> Units:
+        disk = self._disk_of(device)
+        walk = await disk.run_blocking(_begin, self._policies, device)
+        if walk is None:
             return
-        partition = walk.partitions[-1]
-        found = await disk.run_blocking(_rows, partition, walk.since_s)
-        if found:
-            log.info("told again", extra={"device": walk.device.name, "rows": len(found)})
-            pending = await self._indexes.of(walk.device)
-            await pending.settle(found)
-        walk.partitions.pop()
+        for partition in walk.partitions:
+            found = await disk.run_blocking(_rows, partition, walk.since_s)
+            if found:
+                log.info("told again", extra={"device": device.name, "rows": len(found)})
+                pending = await self._indexes.of(device)
+                await pending.settle(found)
+                self.report.counters["rows"] += len(found)
+            self.report.advance()
+            yield
+        await disk.run_blocking(_forget, walk.marks)
 
 
 def _begin(disk: Disk, policies: PolicySet, device: LocalDevice) -> _Walk | None:
@@ -130,13 +137,12 @@ def _rows(disk: Disk, partition: _Partition, since_s: float) -> dict[bytes, Upda
             try:
                 if os.stat(folder).st_mtime < since_s:
                     continue
-                update = _row(disk, partition, digest)
+                found = _rows_of(disk, partition, digest)
             except (OSError, ObjectError, BadMetadata) as error:
                 # Damaged, gone, or changing right now: no reason to stop for.
                 log.warning("not told", extra={"path": folder, "reason": str(error)})
                 continue
-            if update is not None:
-                rows[pending_key(digest, update)] = update
+            rows.update((pending_key(digest, update), update) for update in found)
     return rows
 
 
@@ -145,8 +151,9 @@ def _folders(path: str) -> list[str]:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
-def _row(disk: Disk, partition: _Partition, digest: str) -> Update | None:
-    """What the listing should say of the object in a hash folder."""
+def _rows_of(disk: Disk, partition: _Partition, digest: str) -> list[Update]:
+    """What the listing should say of the object in a hash folder, and the queue of objects that
+    are to expire.  (What that queue said before can't be known any more, and does no harm.)"""
     policy = partition.policy.index
     location = Location(
         datadir=partition.policy.datadir, partition=int(partition.name), digest=digest, name=""
@@ -154,15 +161,11 @@ def _row(disk: Disk, partition: _Partition, digest: str) -> Update | None:
     state = find(disk, location)
     winner = state.data or state.tombstone
     if winner is None:
-        return None
-    descriptor = disk.files.open(disk.path(f"{location.folder}/{winner.text}"), os.O_RDONLY)
-    try:
-        metadata = decode(encoded_metadata(disk, descriptor)[0])
-    finally:
-        disk.files.close(descriptor)
+        return []
+    metadata = read_metadata(disk, location, winner)
     target = Target(*metadata.name[1:].split("/", 2))
     if state.data is None:
-        return row_of_delete(target, policy, metadata.timestamp, Recipients())
+        return [row_of_delete(target, policy, metadata.timestamp, Recipients())]
     named = Location(
         datadir=location.datadir,
         partition=location.partition,
@@ -170,6 +173,10 @@ def _row(disk: Disk, partition: _Partition, digest: str) -> Update | None:
         name=metadata.name,
     )
     try:
-        return row_of_post(target, policy, read_current(disk, named), Recipients())
+        current = read_current(disk, named)
     except NoObject:
-        return None  # deleted in between, by somebody who tells the container
+        return []  # deleted in between, by somebody who tells the container
+    rows = [row_of_post(target, policy, current, Recipients())]
+    if current.delete_at is not None:
+        rows.append(row_of_expiry(target, digest, current, UNSAID))
+    return rows

@@ -11,6 +11,7 @@ from swiftish.domain.timestamp import Timestamp
 from swiftish.object.current import Current, merge
 from swiftish.object.disk import Disk
 from swiftish.object.errors import (
+    BadMetadata,
     Conflict,
     Corrupt,
     EtagMismatch,
@@ -22,7 +23,7 @@ from swiftish.object.filenames import data_name, meta_name, tombstone_name
 from swiftish.object.hashdir import State
 from swiftish.object.metadata import Metadata
 from swiftish.object.paths import Location
-from swiftish.object.reader import find, read_current
+from swiftish.object.reader import find, read_current, read_metadata
 from swiftish.object.writer import Writer
 
 
@@ -51,8 +52,8 @@ class Draft:
 
 def put_small(
     disk: Disk, location: Location, conditions: Conditions, draft: Draft, data: bytes
-) -> Metadata:
-    """Store an object whose bytes are all here.
+) -> tuple[Metadata, int | None]:
+    """Store an object whose bytes are all here; it, and the X-Delete-At of what it replaces.
 
     Raises Conflict, Exists, EtagMismatch, BelowReserve, SyncFailed, OSError.
     """
@@ -60,22 +61,27 @@ def put_small(
     etag = _checked_etag(draft, draft.etag or md5_hex(data))
     writer = Writer(disk, location)
     try:
-        _check(disk, location, conditions, writer.begin())
+        state = writer.begin()
+        _check(disk, location, conditions, state)
+        replaced = _delete_at(disk, location, state)
         writer.append([data])
-        return _commit(writer, location, draft, etag)
+        return _commit(writer, location, draft, etag), replaced
     finally:
         writer.close()
 
 
 def begin_upload(
     disk: Disk, location: Location, conditions: Conditions, writer: Writer, length: int
-) -> None:
-    """Whether an object may be stored here, before its bytes have been read.
+) -> int | None:
+    """Whether an object may be stored here, before its bytes have been read; the X-Delete-At of
+    what it is to replace.
 
     Raises as `put_small` does; the caller closes the writer.
     """
     disk.require_space(length)
-    _check(disk, location, conditions, writer.begin())
+    state = writer.begin()
+    _check(disk, location, conditions, state)
+    return _delete_at(disk, location, state)
 
 
 def commit_upload(writer: Writer, location: Location, draft: Draft) -> Metadata:
@@ -98,8 +104,9 @@ def post(
     content_type: str | None,
     headers: Mapping[str, str],
     open_expired: bool,
-) -> Current:
-    """Replace the object's metadata, and its content type if one is given; what it is now.
+) -> tuple[Current, int | None]:
+    """Replace the object's metadata, and its content type if one is given; what it is now, and
+    the X-Delete-At that it had.
 
     One that comes late, after a newer one that gave no content type, still changes that (as in
     Swift): on other replicas it came first.  Two of one moment: the greater counts.
@@ -131,14 +138,15 @@ def post(
     _write_small(disk, location, meta_name(timestamp, content_type_timestamp), meta)
     if is_late:
         assert content_type is not None
-        return replace(current, content_type=content_type, content_type_timestamp=timestamp)
-    return merge(current.data, meta)
+        late = replace(current, content_type=content_type, content_type_timestamp=timestamp)
+        return late, current.delete_at
+    return merge(current.data, meta), current.delete_at
 
 
 def delete(
     disk: Disk, location: Location, conditions: Conditions, *, if_delete_at: int | None
-) -> bool:
-    """Leave a tombstone; whether there was an object (reference 2.3).
+) -> tuple[bool, int | None]:
+    """Leave a tombstone; whether there was an object (reference 2.3), and its X-Delete-At.
 
     It counts more than an object of the same moment, as in object/hashdir.py.
 
@@ -169,7 +177,7 @@ def delete(
         existed = True
     tombstone = Metadata(name=location.name, timestamp=timestamp)
     _write_small(disk, location, tombstone_name(timestamp), tombstone)
-    return existed
+    return existed, None if current is None else current.delete_at
 
 
 def _check(disk: Disk, location: Location, conditions: Conditions, state: State) -> None:
@@ -186,6 +194,22 @@ def _check(disk: Disk, location: Location, conditions: Conditions, state: State)
             return
         if not current.expired(now=conditions.now):
             raise Exists
+
+
+def _delete_at(disk: Disk, location: Location, state: State) -> int | None:
+    """When the object in a folder is to expire.
+
+    One that is damaged, or gone meanwhile, is as good as one that does not expire: if it is in
+    the queue of those that do, it will be found then that there is nothing left to do.
+    """
+    if state.data is None:
+        return None
+    try:
+        data = read_metadata(disk, location, state.data)
+        meta = read_metadata(disk, location, state.meta) if state.meta is not None else None
+    except (BadMetadata, OSError):
+        return None
+    return merge(data, meta).delete_at
 
 
 def _checked_etag(draft: Draft, etag: str) -> str:

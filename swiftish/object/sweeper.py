@@ -9,7 +9,9 @@ from collections.abc import Callable
 from swiftish.object.async_disk import AsyncDisk
 from swiftish.object.disk import Disk
 from swiftish.object.settings import ObjectSettings
+from swiftish.runtime.clock import Clock
 from swiftish.runtime.devices import Devices, LocalDevice
+from swiftish.runtime.passes import Passes, Units
 from swiftish.runtime.worker import Progress, Report
 
 BATCH = 500
@@ -25,24 +27,22 @@ class Sweeper:
         *,
         devices: Devices,
         disk_of: Callable[[LocalDevice], AsyncDisk],
+        clock: Clock,
         settings: ObjectSettings,
     ) -> None:
         self.interval_s = settings.sweep_interval_s
         self.report = Report()
         self._devices = devices
         self._disk_of = disk_of
-        self._todo: list[LocalDevice] = []
-        self._resting = True
+        self._passes = Passes(self._units, self.report, clock)
 
     async def work(self) -> Progress:
-        if self._resting:
-            self._todo, self._resting = list(self._devices), False
-        if not self._todo:
-            self._resting = True
-            return Progress.IDLE
-        device = self._todo.pop()
-        if device.out_of_service is None:
-            removed = await self._disk_of(device).run_blocking(Disk.sweep, limit=BATCH)
-            if removed == BATCH:
-                self._todo.append(device)
-        return Progress.BUSY
+        return await self._passes.step()
+
+    async def _units(self) -> Units:
+        for device in self._devices:
+            removed = BATCH
+            while removed == BATCH and device.out_of_service is None:
+                removed = await self._disk_of(device).run_blocking(Disk.sweep, limit=BATCH)
+                self.report.advance(removed)
+                yield

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 
 from swiftish.domain.hashing import HashPath
@@ -14,6 +13,7 @@ from swiftish.ring.ring import RingSource
 from swiftish.runtime.clock import Clock
 from swiftish.runtime.devices import Devices, LocalDevice
 from swiftish.runtime.environment import EnvironmentTrouble
+from swiftish.runtime.passes import Passes, Units
 from swiftish.runtime.worker import Progress, Report
 
 log = logging.getLogger(__name__)
@@ -57,49 +57,48 @@ class Updater:
         self._hash_path = hash_path
         self._clock = clock
         self._settings = settings
-        self._tour: Iterator[LocalDevice] | None = None
-        self._device: LocalDevice | None = None
-        self._after = b""
+        self._passes = Passes(self._units, self.report, clock)
 
     async def work(self) -> Progress:
-        if self._tour is None:
-            self._tour = iter(self._devices)
-            self._silent.clear()
-            self._tried = self._achieved = False
-        while True:
-            if self._device is None:
-                self._device, self._after = next(self._tour, None), b""
-                if self._device is None:
-                    self._tour = None
-                    usual, in_vain = self._settings.updater_interval_s, self.interval_s * 2
-                    is_in_vain = self._tried and not self._achieved
-                    self.interval_s = min(in_vain, INTERVAL_MAX_S) if is_in_vain else usual
-                    return Progress.IDLE
-            device, self._device = self._device, None  # one that fails is left for the next pass
-            if device.out_of_service is None and await self._batch(device):
-                self._device = device
-                return Progress.BUSY
+        return await self._passes.step()
 
-    async def _batch(self, device: LocalDevice) -> bool:
-        """Send some updates of one device; whether there were any."""
+    async def _units(self) -> Units:
+        """A pass: of each device all that is pending, some at a time."""
+        self._silent.clear()
+        self._tried = self._achieved = False
+        for device in self._devices:
+            after: bytes | None = b""
+            while device.out_of_service is None and after is not None:
+                after = await self._batch(device, after)
+                if after is not None:
+                    yield
+        usual, in_vain = self._settings.updater_interval_s, self.interval_s * 2
+        is_in_vain = self._tried and not self._achieved
+        self.interval_s = min(in_vain, INTERVAL_MAX_S) if is_in_vain else usual
+
+    async def _batch(self, device: LocalDevice, after: bytes) -> bytes | None:
+        """Send some updates of one device, those behind `after`; the last one's key, None when
+        there were none.  A device that fails is left for the next pass."""
         try:
             pending = await self._indexes.of(device)
             batch = await device.threads.run(
-                pending.read, after=self._after, limit=self._settings.updater_concurrency
+                pending.read, after=after, limit=self._settings.updater_concurrency
             )
+            if not batch:
+                return None
+            rest: dict[bytes, Update | None] = {}
+            async with asyncio.TaskGroup() as group:
+                for key, update in batch:
+                    group.create_task(self._send(key, update, rest))
+            if rest:
+                await pending.settle(rest)
         except (EnvironmentTrouble, OSError) as error:
+            self.report.counters["failures"] += 1
             log.warning("no index", extra={"device": device.name, "reason": str(error)})
-            return False
-        if not batch:
-            return False
-        self._after = batch[-1][0]
-        rest: dict[bytes, Update | None] = {}
-        async with asyncio.TaskGroup() as group:
-            for key, update in batch:
-                group.create_task(self._send(key, update, rest))
-        if rest:
-            await pending.settle(rest)
-        return True
+            return None
+        self.report.advance(len(batch))
+        self.report.counters["sent"] += sum(left is None for left in rest.values())
+        return batch[-1][0]
 
     async def _send(self, key: bytes, update: Update, rest: dict[bytes, Update | None]) -> None:
         age_s = self._clock.now() - update.timestamp.seconds

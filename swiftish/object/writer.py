@@ -90,21 +90,23 @@ class Writer:
                 self._files.write_all(self._descriptor, [trailer])
             return checksum
 
-    def commit(self, name: str, metadata: Metadata) -> None:
+    def commit(self, name: str, metadata: Metadata, encoded: bytes | None = None) -> None:
         """Make the file durable under `name`, then remove what it makes obsolete.
 
+        `encoded` are the metadata's bytes where they must be exactly those of another replica.
         Raises Conflict when the folder has another file of that name that counts more; OSError,
         SyncFailed.  After SyncFailed the name may or may not be there after a crash.
         """
         with self._lock:
             if self._closed:
                 raise Closed
-            encoded = encode(metadata)
+            encoded = encoded or encode(metadata)
             self._attach(encoded)
             self._disk.sync(self._descriptor)
             self._name(name, encoded, metadata)
             self._made_folder = False
             obsolete = self._obsolete()  # by what the next sync makes durable, not by later files
+            self._disk.date(self._location)
             self._disk.sync(self._folder)
             self._disk.sync_parents(self._location)
             for rubbish in obsolete:

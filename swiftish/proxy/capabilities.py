@@ -22,6 +22,7 @@ def capabilities(
     policies: PolicySet,
     allow_account_management: bool,
     account_autocreate: bool,
+    allow_open_expired: bool,
     strict_cors_mode: bool,
     tempauth: bool,
 ) -> dict[str, dict[str, Any]]:
@@ -33,7 +34,7 @@ def capabilities(
             "policies": [_policy(policy) for policy in policies if not policy.deprecated],
             "allow_account_management": allow_account_management,
             "account_autocreate": account_autocreate,
-            "allow_open_expired": False,
+            "allow_open_expired": allow_open_expired,
             "max_request_line": limits.max_header_size,
             **asdict(limits),
         },

@@ -8,12 +8,13 @@ from functools import partial
 
 from swiftish.domain.limits import Limits
 from swiftish.domain.policy import PolicySet
-from swiftish.http.errors import Refusals
+from swiftish.http.errors import Bugs, Refusals
 from swiftish.http.health import HealthCheck
 from swiftish.http.message import Handler, Middleware, pipeline
 from swiftish.proxy.cache import Cache
 from swiftish.proxy.capabilities import capabilities
 from swiftish.proxy.infos import Infos
+from swiftish.proxy.internal import Internal
 from swiftish.proxy.middleware.copy import Copy
 from swiftish.proxy.middleware.cors import Cors
 from swiftish.proxy.middleware.gatekeeper import Gatekeeper
@@ -41,6 +42,7 @@ def public_pipeline(
         policies=policies,
         allow_account_management=settings.allow_account_management,
         account_autocreate=settings.account_autocreate,
+        allow_open_expired=settings.allow_open_expired,
         strict_cors_mode=settings.strict_cors_mode,
         tempauth=tempauth is not None,
     )
@@ -67,4 +69,14 @@ def public_pipeline(
         *auth,  # outside all that makes requests in the client's name
         partial(Copy, limits=limits),  # inside auth: both halves are asked for like any other
         Refusals,  # innermost: what controllers raise becomes what middleware can see
+    )
+
+
+def internal_pipeline(router: Handler, *, clock: Clock) -> Handler:
+    """What our own workers talk to, in their own process: `router` without clients' middleware."""
+    return pipeline(
+        router,
+        Bugs,  # no server is around this one: a bug of ours costs a worker one request
+        partial(Internal, clock=clock),  # outside all that asks whether a request is internal
+        Refusals,  # innermost: what controllers raise becomes an answer
     )

@@ -17,8 +17,14 @@ class ProxyContext(Context):
 
     authorizer: Authorizer | None = None  # set by an auth middleware; None: everything is allowed
     user: str | None = None  # who is asking, for the log: set by an auth middleware
+    internal: bool = False  # a request of our own workers: set by proxy/internal.py only
     # Infos already asked for in this request; proxy/info.py owns it.
     infos: dict[Target, AccountInfo | ContainerInfo] = field(default_factory=dict)
+
+
+def inward_header(request: Request, name: str) -> str | None:
+    """A header that means something in a request of our own workers only."""
+    return request.headers.get(name) if context_of(request).internal else None
 
 
 def context_of(request: Request) -> ProxyContext:

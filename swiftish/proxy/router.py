@@ -11,6 +11,7 @@ from swiftish.proxy.controllers.container import ContainerController
 from swiftish.proxy.controllers.object_change import ObjectChange
 from swiftish.proxy.controllers.object_read import ObjectRead
 from swiftish.proxy.controllers.object_write import ObjectWrite
+from swiftish.proxy.request import context_of
 
 Verb: TypeAlias = Callable[[Request, Target], Awaitable[Response]]
 
@@ -50,7 +51,7 @@ class Router:
         }
 
     async def __call__(self, request: Request) -> Response:
-        target = parse_target(request.path)
+        target = parse_target(request.path, reserved=context_of(request).internal)
         verbs, extra = self._verbs(target)
         verb = verbs.get(request.method)
         if verb is None:

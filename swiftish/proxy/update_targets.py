@@ -8,9 +8,11 @@ Pure.
 
 from collections.abc import Sequence
 
-from swiftish.cluster.wire import update_headers
+from swiftish.cluster.wire import CLEAN_QUEUE, update_headers
 from swiftish.domain.policy import quorum_size
 from swiftish.ring.device import Device
+
+_CLEANERS = 2
 
 
 def container_updates(
@@ -24,6 +26,32 @@ def container_updates(
         requests=objects,
         updates=updates_needed(containers=len(containers), objects=objects),
     )
+
+
+def queue_updates(
+    *, container: str, partition: int, containers: Sequence[Device], objects: int
+) -> list[dict[str, str]]:
+    """For each of `objects` requests to object servers, the headers that name a container of the
+    queue of objects that are to expire, and which of its replicas to tell.
+
+    They are dealt from the last request backwards: the first have most to tell already.
+    """
+    dealt = update_headers(
+        "delete-at",
+        partition,
+        containers,
+        requests=objects,
+        updates=updates_needed(containers=len(containers), objects=objects),
+    )
+    # Also who tells nobody is told where: what is pending is sent by it later.
+    return [{"x-delete-at-container": container, **headers} for headers in reversed(dealt)]
+
+
+def cleaning(objects: int) -> list[dict[str, str]]:
+    """For each of `objects` requests, whether its replica takes an object's old row out of that
+    queue: the first two do, for one may fail, and more would only do the same again."""
+    no = {CLEAN_QUEUE: "false"}
+    return [no if number >= _CLEANERS else {} for number in range(objects)]
 
 
 def account_updates(

@@ -5,9 +5,10 @@ file that is damaged, or for another cluster, is said once and left alone: the r
 used on.
 """
 
+import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from swiftish.ring import hash_id as hash_ids
@@ -38,7 +39,12 @@ class RingFile:
     def __init__(self, path: Path, *, hash_id: str = "") -> None:
         self.path = path.absolute()
         self._hash_id = hash_id
-        self._ring, self._seen = _load(path, hash_id)
+        self._ring, self._seen, self._md5 = _load(path, hash_id)
+
+    @property
+    def md5(self) -> str:
+        """The MD5 (hex) of the file that the ring was read from: what Swift compares rings by."""
+        return self._md5
 
     def current(self) -> Ring:
         """The last good ring."""
@@ -54,13 +60,11 @@ class RingFile:
             return False
         self._seen = seen  # also when it is bad: it is looked at once
         try:
-            self._ring, self._seen = _load(self.path, self._hash_id)
+            self._ring, self._seen, self._md5 = _load(self.path, self._hash_id)
         except RingError as error:
             log.error("new ring refused: %s; the old one is used on", error)  # noqa: TRY400
             return False
-        log.info(
-            "new ring loaded", extra={"path": self.path, "version": self._ring.version}
-        )
+        log.info("new ring loaded", extra={"path": self.path, "version": self._ring.version})
         return True
 
 
@@ -70,19 +74,28 @@ class RingWatcher:
     name = "ring-watcher"
     interval_s = INTERVAL_S
 
-    def __init__(self, files: Sequence[RingFile], threads: DeviceThreads) -> None:
+    def __init__(
+        self,
+        files: Sequence[RingFile],
+        threads: DeviceThreads,
+        *,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`changed` is called when there is a new ring."""
         self.report = Report()
         self._files = files
         self._threads = threads
+        self._changed = changed
 
     async def work(self) -> Progress:
         """Look at all of them once."""
-        for each in self._files:
-            await self._threads.run(each.reload_if_changed)
+        news = [await self._threads.run(each.reload_if_changed) for each in self._files]
+        if any(news):
+            self._changed()
         return Progress.IDLE
 
 
-def _load(path: Path, hash_id: str) -> tuple[Ring, _Stamp]:
+def _load(path: Path, hash_id: str) -> tuple[Ring, _Stamp, str]:
     full = path.absolute()
     try:
         with path.open("rb") as stream:
@@ -100,7 +113,7 @@ def _load(path: Path, hash_id: str) -> tuple[Ring, _Stamp]:
         raise BadRing(f"{full}: {error}") from None
     except RingError as error:
         raise RingError(f"{full}: {error}") from None
-    return ring, seen
+    return ring, seen, hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _stamp(found: os.stat_result) -> _Stamp:

@@ -11,6 +11,9 @@ of writing threads would only queue for the same lock.)
 What is stored is always synced; `sync=False` is for what may be lost, such as a cache.  An
 environment must not cross a fork and must not be open twice in a process (closing one would drop
 the other's file locks), so both are refused.
+
+What can befall the file, and who may replace it, is in runtime/environment_file.py; who opens it
+anew when that has happened, in runtime/environments.py.
 """
 
 import asyncio
@@ -20,11 +23,10 @@ import queue
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from struct import Struct
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -32,12 +34,24 @@ import lmdb
 
 from swiftish.domain.limits import MiB
 from swiftish.domain.listing import after_prefix
+from swiftish.runtime import pages
+from swiftish.runtime.environment_file import (
+    PAGE_BYTES,
+    OpenMark,
+    check_metas,
+    check_pages,
+    guarded,
+    identity,
+    left_open,
+    lock_file,
+    remove_leavings,
+    sync_folder,
+)
 from swiftish.runtime.errnos import EXHAUSTED
 
 T = TypeVar("T")
 
 KEY_BYTES_MAX = 511  # LMDB's own limit
-PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 # An address space holds 128 TiB; all maps of a process stay below half of that.  Each takes one
 # part in 64 of what is left: 1 TiB for the first, 60 GiB for the 180th (60 disks, three each).
@@ -69,8 +83,20 @@ class EnvironmentBusy(EnvironmentTrouble):
     """Too many readers, no descriptors or memory left, a lock was not to be had; try again."""
 
 
+class EnvironmentClosed(EnvironmentBusy):
+    """It has been closed since; perhaps it is open again."""
+
+
+class EnvironmentReplaced(EnvironmentTrouble):
+    """The file is no longer the one at its path; what was written to it does not count."""
+
+
 class EnvironmentCorrupt(EnvironmentTrouble):
-    """The file is not what was written, or not ours at all."""
+    """The file is not what was written, or not LMDB's at all."""
+
+
+class EnvironmentForeign(EnvironmentTrouble):
+    """The file may well be sound, but another version wrote it: it has to be left alone."""
 
 
 class EnvironmentFailed(EnvironmentTrouble):
@@ -79,10 +105,8 @@ class EnvironmentFailed(EnvironmentTrouble):
 
 _FULL = (lmdb.MapFullError, lmdb.MapResizedError)
 _BUSY = (lmdb.ReadersFullError, lmdb.LockError, lmdb.TlsFullError, lmdb.TxnFullError)
-_CORRUPT = (
-    *(lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError),
-    *(lmdb.VersionMismatchError, lmdb.IncompatibleError),
-)
+_CORRUPT = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError)
+_FOREIGN = (lmdb.VersionMismatchError, lmdb.IncompatibleError)
 # We have asked for what cannot be: the disk has no part in it.
 _OURS = (lmdb.BadValsizeError, lmdb.BadTxnError, lmdb.BadDbiError, lmdb.InvalidParameterError)
 
@@ -94,9 +118,24 @@ def _translated(error: lmdb.Error, path: Path) -> EnvironmentTrouble:
         return EnvironmentBusy(path, str(error))
     if isinstance(error, _CORRUPT):
         return EnvironmentCorrupt(path, str(error))
+    if isinstance(error, _FOREIGN):
+        return EnvironmentForeign(path, str(error))
     if isinstance(error, _OURS):
         return EnvironmentTrouble(path, str(error))
     return EnvironmentFailed(path, str(error))
+
+
+@contextmanager
+def _translating(path: Path) -> Iterator[None]:
+    """What LMDB raises, or is wrong with the file, as an EnvironmentTrouble."""
+    try:
+        yield
+    except lmdb.Error as error:
+        raise _translated(error, path) from error
+    except pages.BadPages as error:
+        raise EnvironmentCorrupt(path, str(error)) from error
+    except pages.OtherVersion as error:
+        raise EnvironmentForeign(path, str(error)) from error
 
 
 class Reader:
@@ -150,6 +189,18 @@ class Reader:
         for item in self.scan(name, start=prefix, stop=after_prefix(prefix), reverse=True):
             return item
         return None
+
+    def count(self, name: str) -> int:
+        """How many keys the table has; LMDB keeps count."""
+        with _translating(self._environment.path):
+            entries: int = self._transaction.stat(self._tables[name])["entries"]
+            return entries
+
+    @property
+    def number(self) -> int:
+        """That of the last transaction before this moment."""
+        number: int = self._transaction.id()
+        return number
 
     def __enter__(self) -> Self:
         return self
@@ -214,7 +265,8 @@ class Environment:
     """One LMDB environment: a file and its lock file, shared by several processes.
 
     `names` are its tables; `map_size_bytes` is how large it may grow (default: as large as the
-    file system); `reserve_bytes` is kept for deletes.  Raises EnvironmentTrouble, OSError.
+    file system); `reserve_bytes` is kept for deletes.  With `check` all pages are looked at first,
+    as they are also when a process ended without closing it.  Raises EnvironmentTrouble, OSError.
     """
 
     _open: dict[Path, int] = {}  # noqa: RUF012  (of the whole process: path -> bytes mapped)
@@ -227,6 +279,7 @@ class Environment:
         map_size_bytes: int | None = None,
         sync: bool = True,
         reserve_bytes: int | None = None,
+        check: bool = False,
     ) -> None:
         self.path = path.resolve()
         if self.path in self._open:
@@ -237,34 +290,15 @@ class Environment:
             if reserve_bytes is None
             else reserve_bytes
         )
-        if not self.path.exists():
-            _make(self.path, names, size, sync=sync)
-        if sync:
-            _sync_folder(self.path.parent)  # whoever has made it may not have come so far
-        _check_main_root(self.path)
-        try:
-            self._environment = lmdb.Environment(
-                str(self.path),
-                map_size=size,
-                subdir=False,
-                sync=sync,
-                mode=0o640,
-                max_readers=READERS_MAX,
-                max_dbs=len(names),
-                max_spare_txns=16,
-            )
-        except lmdb.Error as error:
-            raise _translated(error, self.path) from error
-        try:
-            self._environment.reader_check()  # a killed process leaves its slots behind
-            self._tables = {name: self._environment.open_db(name.encode()) for name in names}
-            self._check_length()
-        except lmdb.Error as error:
-            self._environment.close()
-            raise _translated(error, self.path) from error
-        except BaseException:
-            self._environment.close()
-            raise
+        self._mark: OpenMark | None = None
+        with guarded(self.path):
+            try:
+                self._open_file(names, size, sync=sync, check=check)
+            except BaseException:
+                if self._mark is not None:
+                    self._mark.close()
+                raise
+            self.identity = identity(self.path)
         self.map_size_bytes: int = self._environment.info()["map_size"]
         self._open[self.path] = self.map_size_bytes
         self._pid = os.getpid()
@@ -277,6 +311,38 @@ class Environment:
             target=self._commit_for_ever, name=f"commit-{path.name}", daemon=True
         )
         self._thread.start()
+
+    def _open_file(self, names: Sequence[str], size: int, *, sync: bool, check: bool) -> None:
+        """Make the file if there is none, and look at it before LMDB does."""
+        path, left = self.path, left_open(self.path) if sync else []
+        with _translating(path):
+            if not path.exists():
+                _make(path, names, size, sync=sync)
+            meta = check_metas(path)[0]
+            if check or left:
+                check_pages(path, meta)
+            for mark in left:
+                mark.unlink(missing_ok=True)
+            if sync:
+                self._mark = OpenMark(path)
+                sync_folder(path.parent)  # whoever made the file may not have come so far
+            self._environment = lmdb.Environment(
+                str(path),
+                map_size=size,
+                subdir=False,
+                sync=sync,
+                mode=0o640,
+                max_readers=READERS_MAX,
+                max_dbs=len(names),
+                max_spare_txns=16,
+            )
+            try:
+                self._environment.reader_check()  # a killed process leaves its slots behind
+                self._tables = {name: self._environment.open_db(name.encode()) for name in names}
+                self._check_length()
+            except BaseException:
+                self._environment.close()
+                raise
 
     def read(self) -> Reader:
         """Begin a read; use it in a `with`, in this thread, and not for long."""
@@ -326,11 +392,30 @@ class Environment:
             self._changed.wait_for(lambda: not self._reading)
         self._thread.join()
         self._environment.close()
+        if self._mark is not None:
+            self._mark.close()
         del self._open[self.path]
+
+    def is_in_place(self) -> bool:
+        """Whether the file at the path is still this one.  Blocking.  Raises OSError."""
+        return identity(self.path) == self.identity
+
+    def check(self) -> None:
+        """Look at the form of all pages in use; blocking, some seconds for a gigabyte.
+
+        Raises EnvironmentCorrupt, and OSError for what the disk cannot read.
+        """
+        with _translating(self.path):
+            while True:
+                with self.read() as reader:  # while it reads, its pages are not used anew
+                    found = [m for m in check_metas(self.path) if m.transaction == reader.number]
+                    if found:
+                        check_pages(self.path, found[0])
+                        return
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise EnvironmentBusy(self.path, "closed")
+            raise EnvironmentClosed(self.path, "closed")
 
     def _reader_ended(self) -> None:
         with self._changed:
@@ -365,7 +450,7 @@ class Environment:
         """All in one transaction; when one spoils it, each in its own."""
         try:
             self._in_transaction(partial(_run_all, batch))
-        except (EnvironmentFailed, EnvironmentCorrupt) as error:
+        except (EnvironmentFailed, EnvironmentCorrupt, EnvironmentReplaced) as error:
             for pending in batch:  # a failed sync is never tried again
                 pending.error = error
         except BaseException as error:  # noqa: BLE001  (it goes to whoever asked for the work)
@@ -377,7 +462,7 @@ class Environment:
                 self._commit_batch([pending])
 
     def _in_transaction(self, work: Callable[[Writer], object]) -> None:
-        try:
+        with _translating(self.path):
             transaction = self._environment.begin(write=True)
             try:
                 work(Writer(self, transaction))
@@ -385,8 +470,8 @@ class Environment:
             except BaseException:
                 transaction.abort()
                 raise
-        except lmdb.Error as error:
-            raise _translated(error, self.path) from error
+        if not self.is_in_place():
+            raise EnvironmentReplaced(self.path, "the file has been replaced")
 
     def _has_room(self, transaction: "lmdb.Transaction[bytes]") -> bool:
         disk = os.statvfs(self.path.parent)
@@ -399,11 +484,11 @@ class Environment:
         return self.map_size_bytes - self._pages_in_use(transaction) * PAGE_BYTES >= self._reserve
 
     def _pages_in_use(self, transaction: "lmdb.Transaction[bytes]") -> int:
-        pages = _META_PAGES
+        count = pages.META_PAGES
         for table in (None, *self._tables.values()):
             stat = transaction.stat(table) if table is not None else transaction.stat()
-            pages += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-        return pages
+            count += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return count
 
     def _check_length(self) -> None:
         """Refuse a file that was cut off: to touch a page beyond its end would be SIGBUS, the end
@@ -413,12 +498,12 @@ class Environment:
         freed in one transaction, though it may be the last.  Raises EnvironmentCorrupt.
         """
         with self._environment.begin() as transaction:
-            pages = self.path.stat().st_size // PAGE_BYTES
+            count = self.path.stat().st_size // PAGE_BYTES
             for name in self._tables:
                 record = transaction.get(name.encode())
-                if record is None or not _is_within(_ROOT.unpack_from(record, _ROOT_AT)[0], pages):
+                if record is None or not pages.is_within(record, count):
                     raise EnvironmentCorrupt(self.path, f"the file ends before the table {name}")
-            if self._pages_in_use(transaction) > pages:
+            if self._pages_in_use(transaction) > count:
                 raise EnvironmentCorrupt(self.path, "the file ends before its data do")
 
 
@@ -461,40 +546,13 @@ def _map_size(folder: Path, wanted: int | None, *, taken: int) -> int:
     return max(16 * PAGE_BYTES, min(wanted, share)) // PAGE_BYTES * PAGE_BYTES
 
 
-# LMDB's own records, of which we need to know a little.  A file begins with two meta pages, of
-# which the later counts; each holds the records of two tables: free pages, and named tables.
-_META_PAGES = 2
-_MAIN = Struct("<128xQQQ")  # a meta page: where the named tables' root is; last page; transaction
-_ROOT, _ROOT_AT = Struct("<Q"), 40  # a table's record
-_NO_ROOT = 2**64 - 1
-
-
-def _check_main_root(path: Path) -> None:
-    """The first part of `_check_length`, without which LMDB cannot be asked anything; and LMDB
-    would take a file without bytes for a new one, and forget all that was in it."""
-    with path.open("rb") as file:
-        metas = [file.read(PAGE_BYTES) for _ in range(_META_PAGES)]
-        pages = os.fstat(file.fileno()).st_size // PAGE_BYTES
-    if pages < _META_PAGES:
-        raise EnvironmentCorrupt(path, "the file is cut off")
-    root, _, _ = max((_MAIN.unpack_from(meta) for meta in metas), key=lambda fields: fields[2])
-    if not _is_within(root, pages):
-        raise EnvironmentCorrupt(path, "the file ends before its tables do")
-
-
-def _is_within(root: int, pages: int) -> bool:
-    return root == _NO_ROOT or root < pages
-
-
 def _make(path: Path, names: Sequence[str], map_size_bytes: int, *, sync: bool) -> None:
     """Give `path` an environment that was made whole, and synced, under another name.
 
     LMDB writes its first pages in place: a crash in the middle of that would leave a file that
-    can never be opened again.  Whoever of several processes links first has made it.
+    can never be opened again.
     """
-    for left in path.parent.glob(f"{path.name}.*.new*"):
-        if not _is_alive(int(left.name.removeprefix(f"{path.name}.").partition(".")[0])):
-            left.unlink(missing_ok=True)
+    remove_leavings(path)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     fresh.unlink(missing_ok=True)  # of a process of this number that was killed
     try:
@@ -508,26 +566,7 @@ def _make(path: Path, names: Sequence[str], map_size_bytes: int, *, sync: bool) 
         ) as environment:
             for name in names:
                 environment.open_db(name.encode())
-        with suppress(FileExistsError):
-            path.hardlink_to(fresh)
-    except lmdb.Error as error:
-        raise _translated(error, path) from error
+        fresh.rename(path)
     finally:
         fresh.unlink(missing_ok=True)
-        fresh.with_name(f"{fresh.name}-lock").unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return error.errno == errno.EPERM
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        lock_file(fresh).unlink(missing_ok=True)

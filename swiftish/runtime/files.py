@@ -7,11 +7,14 @@ A test that makes the fifth call fail, or records all of them to replay a crash,
 
 import fcntl
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 # Linux: a file without a name, which vanishes unless it is given one.
 O_TMPFILE = os.O_TMPFILE
+
+_CLOCK_REALTIME_COARSE = 5  # Linux; Python has no name for it
 
 
 class Files:
@@ -23,6 +26,8 @@ class Files:
     writev = staticmethod(os.writev)
     pread = staticmethod(os.pread)
     fstat = staticmethod(os.fstat)
+    stat = staticmethod(os.stat)
+    utime = staticmethod(os.utime)
     fsync = staticmethod(os.fsync)
     fdatasync = staticmethod(os.fdatasync)
     mkdir = staticmethod(os.mkdir)
@@ -35,6 +40,11 @@ class Files:
     fadvise = staticmethod(os.posix_fadvise)
     getxattr = staticmethod(os.getxattr)
     setxattr = staticmethod(os.setxattr)
+
+    def stamp_ns(self) -> int:
+        """The clock that dates changed files and folders, which is the kernel's own: whatever is
+        changed from now on is dated no earlier."""
+        return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
 
     def listdir(self, folder: str | int) -> list[str]:
         """The names in a folder, by path or descriptor, in no order."""

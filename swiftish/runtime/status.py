@@ -16,6 +16,7 @@ from swiftish.runtime.threads import DeviceThreads
 from swiftish.runtime.worker import Progress, Report, Worker
 
 WORKERS_FILE = "workers.json"
+SERVING_FILE = "serving.json"  # of the supervisor: {"id", "listens": {service: "host:port"}}
 INTERVAL_S = 2.0
 
 
@@ -41,6 +42,7 @@ def worker_document(worker: Worker, now: float) -> dict[str, Any]:
         "name": worker.name,
         "interval_s": worker.interval_s,
         **dataclasses.asdict(report),
+        "counters": dict(report.counters),  # of which asdict, before Python 3.12, makes nonsense
         "rate": report.rate(now),
         "left": report.left,
     }

@@ -28,6 +28,7 @@ class Report:
     `done` of `total` (None: not known beforehand) belong to the pass that is under way, or to the
     last one while the worker rests.  Times are seconds since the epoch.  `counters` go on counting
     as long as the process lives: what a worker has done, by the names that its docstring gives.
+    `gauges` are how things are now, by name, or by name and device with a space between them.
     """
 
     state: Literal["working", "resting", "failing", "ended"] = "resting"
@@ -41,6 +42,7 @@ class Report:
     errors: int = 0
     last_error: str = ""
     counters: Counter[str] = field(default_factory=Counter)
+    gauges: dict[str, float] = field(default_factory=dict)
 
     def begin_pass(self, now: float, *, total: int | None = None) -> None:
         """A pass begins at `now`; it has `total` units, if that is known."""

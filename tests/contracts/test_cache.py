@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -11,10 +15,13 @@ import pytest
 
 from swiftish.domain.limits import KiB, MiB
 from swiftish.proxy.cache import Cache
+from swiftish.proxy.memcache import MemcacheCache, MemcacheSettings
 from swiftish.proxy.shared_cache import TABLES, VALUE_BYTES_MAX, SharedCache
 from swiftish.runtime.environment import Environment
+from swiftish.runtime.tasks import Background
 from tests.fakes.cache import MemoryCache
 from tests.fakes.clock import FakeClock
+from tests.fakes.memcached import FakeMemcached, serving
 
 MakeCache = Callable[[int], Cache]
 
@@ -33,10 +40,54 @@ def environment(tmp_path: Path) -> Iterator[Environment]:
     environment.close()
 
 
-@pytest.fixture(params=["memory", "shared"])
+@pytest.fixture
+def fake_memcached(clock: FakeClock) -> Iterator[FakeMemcached]:
+    with serving(FakeMemcached(clock)) as items:
+        yield items
+
+
+@pytest.fixture
+def real_memcached() -> Iterator[str]:
+    """The address of one, where there is the program."""
+    program = shutil.which("memcached")
+    if program is None:
+        pytest.skip("there is no memcached on this machine")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [program, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-u", "root"]
+    with subprocess.Popen(command) as process:
+        try:
+            for _ in range(500):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.01)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+def memcache(address: str, clock: FakeClock) -> MemcacheCache:
+    settings = MemcacheSettings(servers=(address,))
+    return MemcacheCache(settings, secret=b"s", clock=clock, background=Background())
+
+
+@pytest.fixture(params=["memory", "shared", "memcached", "real memcached"])
 def make_cache(request: pytest.FixtureRequest, clock: FakeClock) -> MakeCache:
     if request.param == "memory":
         return lambda entries_max: MemoryCache(clock, entries_max=entries_max)
+    if request.param == "memcached":
+        items = request.getfixturevalue("fake_memcached")
+
+        def small(entries_max: int) -> MemcacheCache:
+            items.entries_max = entries_max
+            return memcache(items.address, clock)
+
+        return small
+    if request.param == "real memcached":
+        address = request.getfixturevalue("real_memcached")
+        return lambda _: memcache(address, clock)
     environment = request.getfixturevalue("environment")
     return lambda entries_max: SharedCache(environment, clock, entries_max=entries_max)
 
@@ -124,6 +175,8 @@ def test_entries_are_bounded(make_cache: MakeCache) -> None:
             entry = await cache.look_up(str(step))
             assert await cache.store(str(step), b"x", ttl_s=60, generation=entry.generation)
             assert (await cache.look_up(str(step))).value == b"x"
+        if isinstance(cache, MemcacheCache):
+            return  # it is for the server to say how many it has room for
         found = [await cache.look_up(str(step)) for step in range(500)]
         assert 25 <= sum(entry.value is not None for entry in found) <= 52
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
-from swiftish.domain.timestamp import Timestamp
+from swiftish.runtime.clock import SystemClock
 
 EPOCH_S = 1_700_000_000.0
 
 
-class FakeClock:
+class FakeClock(SystemClock):
     """A clock that stands still until it is told to move."""
 
     def __init__(self, now: float = EPOCH_S) -> None:
+        super().__init__()
         self.seconds = now
-        self._last_raw = 0
 
     def now(self) -> float:
         return self.seconds
-
-    def timestamp(self) -> Timestamp:
-        self._last_raw = max(Timestamp.from_seconds(self.now()).raw, self._last_raw + 1)
-        return Timestamp(self._last_raw)
 
     def move(self, seconds: float) -> None:
         self.seconds += seconds

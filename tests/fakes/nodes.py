@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from swiftish.cluster.moments import OVERTAKEN_BY
 from swiftish.cluster.transport import Kind
 from swiftish.domain.timestamp import ZERO, Timestamp
 from swiftish.http.message import Body, Bytes, Request, Response
@@ -40,6 +41,7 @@ class Stored:
     data: bytes | None
     headers: dict[str, str] = field(default_factory=dict)
     meta_timestamp: Timestamp = ZERO
+    set_at: dict[str, Timestamp] = field(default_factory=dict)  # when each header was
     rows: dict[str, Timestamp] = field(default_factory=dict)
 
     @property
@@ -153,7 +155,7 @@ class FakeNode:
         if request.headers.get("if-none-match") == "*" and old is not None and old.alive:
             return Response(status=412)
         if old is not None and old.timestamp >= stamp:
-            return Response(status=409, headers={"x-backend-timestamp": old.timestamp.internal})
+            return _superseded(old)
         try:
             data = await _drain(request.body)
         except Refusal as refusal:
@@ -164,7 +166,7 @@ class FakeNode:
             return Response(status=422)
         old = self.names.get((kind, path))
         if old is not None and old.timestamp >= stamp:
-            return Response(status=409)
+            return _superseded(old)
         headers = _kept(request.headers, kind) | {"etag": etag}
         self.names[kind, path] = Stored(stamp, data, headers)
         await self._tell_containers(path, request, stamp, deleted=False)
@@ -178,14 +180,14 @@ class FakeNode:
         default = request.headers.get("x-backend-storage-policy-default", "0")
         if old is None or not old.alive:
             if old is not None and old.timestamp >= stamp:
-                return Response(status=409)
+                return _superseded(old)
+            set_at = dict.fromkeys(kept, stamp)
             kept["x-backend-storage-policy-index"] = asked or default
-            self.names[kind, path] = Stored(stamp, b"", kept)
+            self.names[kind, path] = Stored(stamp, b"", kept, set_at=set_at)
             return Response(status=201)
         if asked not in (None, old.headers.get("x-backend-storage-policy-index")):
             return Response(status=409)
-        old.headers |= kept
-        return Response(status=202)
+        return Response(status=202, headers=_set(old, kept, stamp))
 
     async def _post(self, kind: Kind, path: str, request: Request) -> Response:
         old = self.names.get((kind, path))
@@ -194,10 +196,9 @@ class FakeNode:
             return Response(status=404)
         kept = _kept(request.headers, kind)
         if kind != "object":
-            old.headers |= kept
-            return Response(status=204)
+            return Response(status=204, headers=_set(old, kept, stamp))
         if stamp <= max(old.timestamp, old.meta_timestamp):
-            return Response(status=409)
+            return _superseded(old)
         fixed = {name: old.headers[name] for name in ("etag", "content-type")}
         old.headers = fixed | kept
         old.meta_timestamp = stamp
@@ -207,7 +208,7 @@ class FakeNode:
         stamp = Timestamp.parse(request.headers["x-timestamp"])
         old = self.names.get((kind, path))
         if old is not None and old.timestamp >= stamp:
-            return Response(status=409)
+            return _superseded(old)
         if kind == "container" and old is not None and old.rows:
             return Response(status=409)
         existed = old is not None and old.alive
@@ -304,6 +305,23 @@ class FakeCluster:
                     newest[name] = stored
         for node in self.nodes.values():
             node.names.update(newest)
+
+
+def _superseded(stored: Stored) -> Response:
+    newest = max(stored.timestamp, stored.meta_timestamp)
+    return Response(status=409, headers={"x-backend-timestamp": newest.internal})
+
+
+def _set(stored: Stored, kept: Mapping[str, str], stamp: Timestamp) -> dict[str, str]:
+    """Set what has not been set later; what to say if something has."""
+    latest = ZERO
+    for name, value in kept.items():
+        before = stored.set_at.get(name, ZERO)
+        if (stamp, value) >= (before, stored.headers.get(name, "")):
+            stored.headers[name], stored.set_at[name] = value, stamp
+        else:
+            latest = max(latest, before)
+    return {OVERTAKEN_BY: latest.internal} if latest > ZERO else {}
 
 
 def _age(stored: Stored) -> tuple[Timestamp, Timestamp]:

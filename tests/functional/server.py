@@ -111,6 +111,7 @@ class Program:
 
     def launch(self) -> None:
         """Start the process, and wait for nothing."""
+        assert not self.running
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command,

@@ -1,6 +1,5 @@
 """Account verbs (reference 1.2); accounts are made by whoever first uses them."""
 
-from swiftish.cluster.wire import told_headers
 from swiftish.domain.names import Target
 from swiftish.http.message import Bytes, Request, Response
 from swiftish.http.replies import Refusal, empty, status_page
@@ -48,7 +47,7 @@ class AccountController:
                 return self._unused(request)
             return status_page(status)
         headers = without_owner_headers(
-            told_headers("account", response.headers), owner=answer.owner
+            self._backend.told("account", request, response), owner=answer.owner
         )
         return response.replace(headers={**headers, "accept-ranges": "bytes"})
 
@@ -98,13 +97,12 @@ class AccountController:
         self, request: Request, target: Target, method: str, headers: dict[str, str]
     ) -> Response:
         place = self._backend.account(target)
-        sent = {**headers, **self._backend.change_headers(request)}
+        sent = {**headers, **self._backend.headers(request)}
         async with self._infos.changing(context_of(request), Target(target.account)):
-            return await self._backend.fanout.send(
+            return await self._backend.changes.send(
                 place,
                 [request.sub(method, "", source="proxy", headers=sent)] * len(place.primaries),
-                self._backend.nodes.for_write(place),
-                needed=place.quorum,
+                given=self._backend.given_moment(request),
             )
 
     def _unused(self, request: Request) -> Response:

@@ -1,6 +1,5 @@
 """Container verbs (reference 1.3)."""
 
-from swiftish.cluster.wire import told_headers
 from swiftish.domain.acl import BadAcl, clean_acl
 from swiftish.domain.names import Target
 from swiftish.http.message import Request, Response
@@ -53,7 +52,7 @@ class ContainerController:
         if not response.ok:
             await response.body.aclose()
             return status_page(response.status)
-        told = told_headers("container", response.headers)
+        told = self._backend.told("container", request, response)
         headers = dict(without_owner_headers(told, owner=answer.owner))
         headers["accept-ranges"] = "bytes"
         policy = response.headers.get("x-backend-storage-policy-index", "0")
@@ -106,7 +105,7 @@ class ContainerController:
     ) -> Response:
         place = self._backend.container(target)
         account = self._backend.account(target)
-        common = {**headers, **self._backend.change_headers(request)}
+        common = {**headers, **self._backend.headers(request)}
         updates: list[dict[str, str]] = [{}] * len(place.primaries)
         if method != "POST":
             updates = account_updates(
@@ -115,14 +114,13 @@ class ContainerController:
                 containers=len(place.primaries),
             )
         async with self._infos.changing(context_of(request), target):
-            response = await self._backend.fanout.send(
+            response = await self._backend.changes.send(
                 place,
                 [
                     request.sub(method, "", source="proxy", headers={**common, **update})
                     for update in updates
                 ],
-                self._backend.nodes.for_write(place),
-                needed=place.quorum,
+                given=self._backend.given_moment(request),
             )
         if method == "DELETE" and response.status == 202:
             return status_page(404)  # no replica had it

@@ -6,14 +6,13 @@ Pure.
 from collections.abc import Mapping
 from urllib.parse import unquote
 
+from swiftish.domain.expiry import DELETE_AT_MAX
 from swiftish.domain.limits import Limits
 from swiftish.domain.listing import TRUE_WORDS
 from swiftish.domain.metadata_check import BadMetadata, check_metadata
 from swiftish.domain.mime import guess_content_type
 from swiftish.domain.names import is_utf8
 from swiftish.http.replies import Refusal
-
-DELETE_AT_MAX = 9_999_999_999
 
 
 def content_type(headers: Mapping[str, str], name: str) -> str:
@@ -61,10 +60,10 @@ def check_manifest(headers: Mapping[str, str]) -> None:
         raise Refusal(400, "X-Object-Manifest must be in the format container/prefix")
 
 
-def delete_at(headers: Mapping[str, str], now: float) -> str | None:
+def delete_at(headers: Mapping[str, str], now: float, *, also_past: bool = False) -> str | None:
     """When the object is to vanish, as ten digits; X-Delete-After counts from `now`.
 
-    Raises Refusal 400 for what is not a whole number, or not in the future.
+    Raises Refusal 400 for what is not a whole number, or not in the future unless `also_past`.
     """
     after = headers.get("x-delete-after")
     if after is not None:
@@ -73,7 +72,7 @@ def delete_at(headers: Mapping[str, str], now: float) -> str | None:
         name, seconds = "X-Delete-At", _whole_number("X-Delete-At", at)
     else:
         return None
-    if seconds <= now:
+    if seconds <= now and not also_past:
         raise Refusal(400, f"{name} in past")
     return f"{min(seconds, DELETE_AT_MAX):010d}"
 

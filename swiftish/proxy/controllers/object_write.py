@@ -1,12 +1,12 @@
 """PUT of objects (reference 1.4, 2.2)."""
 
-from swiftish.cluster.wire import kept_headers
+from swiftish.cluster.wire import OPEN_EXPIRED, kept_headers
 from swiftish.domain.dates import http_date
 from swiftish.domain.names import Target
 from swiftish.http.message import Bytes, Request, Response
 from swiftish.http.replies import Refusal, empty, status_page
 from swiftish.proxy.authorize import authorize
-from swiftish.proxy.controllers.backend import Backend
+from swiftish.proxy.controllers.backend import Backend, moves_expired
 from swiftish.proxy.controllers.object_checks import (
     check_manifest,
     check_name,
@@ -14,10 +14,10 @@ from swiftish.proxy.controllers.object_checks import (
     content_type,
     delete_at,
 )
+from swiftish.proxy.controllers.object_container import container_of
 from swiftish.proxy.controllers.small_changes import HTML
 from swiftish.proxy.infos import Infos
 from swiftish.proxy.request import context_of
-from swiftish.proxy.update_targets import container_updates
 
 
 class ObjectWrite:
@@ -32,9 +32,7 @@ class ObjectWrite:
         tags = request.headers.get("if-none-match", "*")
         if tags != "*" and "*" not in (tag.strip() for tag in tags.split(",")):
             raise Refusal(400, "If-None-Match only supports *")
-        info = await self._infos.container(request, target.account, target.container or "")
-        if info.status >= 500:
-            raise Refusal(503)
+        info = await container_of(self._infos, request, target)
         context = context_of(request)
         await authorize(context, request, target, acl=info.write_acl)
         if not info.exists:
@@ -43,23 +41,22 @@ class ObjectWrite:
         policy = self._backend.policy(info.policy_index)
         size = self._checked_size(request)
         headers = self._checked_headers(request, target)
-        timestamp = self._backend.clock.timestamp()
-        headers["x-timestamp"] = timestamp.internal
         headers["x-trans-id"] = context.transaction_id
         headers["x-backend-storage-policy-index"] = str(policy.index)
         place = self._backend.object(target, policy)
-        containers = self._backend.container(target)
         stored = await self._backend.uploader.upload(
             place,
             request,
             headers=headers,
-            updates=container_updates(
-                partition=containers.partition,
-                containers=containers.primaries,
+            updates=self._backend.object_updates(
+                request,
+                target,
                 objects=len(place.primaries),
+                delete_at=headers.get("x-delete-at"),
             ),
             size=size,
             size_max=self._backend.limits.max_file_size,
+            given=self._backend.given_moment(request),
         )
         if stored.status != 201:
             return status_page(stored.status)
@@ -68,7 +65,7 @@ class ObjectWrite:
             {
                 "content-type": HTML,
                 "etag": stored.etag,
-                "last-modified": http_date(timestamp.seconds_ceiling),
+                "last-modified": http_date(stored.moment.seconds_ceiling),
             },
         )
 
@@ -90,7 +87,8 @@ class ObjectWrite:
         kind = content_type(sent, target.object or "")
         check_object_metadata(sent, limits)
         check_manifest(sent)
-        vanishes = delete_at(sent, self._backend.clock.now())
+        moves = moves_expired(request)
+        vanishes = delete_at(sent, self._backend.clock.now(), also_past=moves)
         headers = kept_headers("object", "PUT", sent)
         headers["content-type"] = kind
         if "if-none-match" in headers:
@@ -98,4 +96,6 @@ class ObjectWrite:
         headers.pop("x-delete-at", None)
         if vanishes is not None:
             headers["x-delete-at"] = vanishes
+        if moves:
+            headers[OPEN_EXPIRED] = "true"
         return headers

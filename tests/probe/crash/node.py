@@ -46,6 +46,9 @@ class FixedClock:
     def timestamp(self) -> Timestamp:
         return Timestamp.from_seconds(NOW_S)
 
+    def observe(self, timestamp: Timestamp) -> None:
+        del timestamp
+
 
 class OtherServers:
     """Every other server: hears everything, but for the deaf container."""

@@ -19,10 +19,9 @@ from pathlib import Path
 from swiftish.domain.limits import MiB
 from swiftish.domain.timestamp import Timestamp
 from swiftish.http.message import Body
-from swiftish.object.index import PENDING, PendingUpdates
+from swiftish.object.index import Indexes, PendingUpdates
 from swiftish.object.paths import INDEX
 from swiftish.runtime.devices import LocalDevice
-from swiftish.runtime.environment import Environment
 from tests.probe.crash.node import DEAF, DEVICE, HASH_PATH, NOW_S, Hasty, Node, ask, started
 from tests.probe.crash.recorder import say
 
@@ -268,11 +267,10 @@ def not_pending(root: Path, acknowledged: Sequence[Op]) -> list[int]:
     path = root / DEVICE.device / INDEX
     if not wanted or not path.exists():
         return [op.number for op in wanted]
-    pending = PendingUpdates(
-        LocalDevice(DEVICE.device, path.parent), Environment(path, names=[PENDING])
-    )
+    indexes = Indexes()
+    pending = PendingUpdates(LocalDevice(DEVICE.device, path.parent), indexes.environments)
     found = {(u.timestamp, u.object) for _, u in pending.read(after=b"", limit=10**6)}
-    pending.close()
+    indexes.close()
     return [op.number for op in wanted if (op.timestamp, op.name[1]) not in found]
 
 

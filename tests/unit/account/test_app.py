@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from swiftish.account.app import AccountService
+from swiftish.cluster.documents import packed, unpacked
 from swiftish.domain.hashing import HashPath
 from swiftish.domain.limits import Limits
 from swiftish.domain.policy import Policy, PolicySet
@@ -28,6 +29,9 @@ class FixedClock:
 
     def timestamp(self) -> Timestamp:
         return Timestamp.from_seconds(5000.0)
+
+    def observe(self, timestamp: Timestamp) -> None:
+        del timestamp
 
 
 class Accounts:
@@ -67,6 +71,15 @@ class Accounts:
             **more,
         )
         return response.status
+
+    async def update(self, *rows: tuple[str, str, dict[str, str]]) -> object:
+        data = packed([list(row) for row in rows])
+        answer = await self.service.handler(
+            Request(method="UPDATE", path="/d1/1", body=Bytes(data))
+        )
+        assert answer.status == 200
+        assert isinstance(answer.body, Bytes)
+        return unpacked(answer.body.take())
 
     async def head(self) -> dict[str, str]:
         response = await self.ask("HEAD", A)
@@ -251,5 +264,42 @@ def test_bad_requests(
     async def script(accounts: Accounts) -> None:
         await accounts.ask("PUT", A, x_timestamp="1")
         assert (await accounts.ask(method, path, query, **headers)).status == status
+
+    run(tmp_path, script)
+
+
+def test_many_reports_at_once(tmp_path: Path) -> None:
+    """Of containers of any accounts of the device, each with a status of its own."""
+
+    async def script(accounts: Accounts) -> None:
+        await accounts.ask("PUT", A, x_timestamp="1")
+        report = {"x-put-timestamp": "2", "x-delete-timestamp": "0", "x-object-count": "3"}
+        gone = {"x-put-timestamp": "2", "x-delete-timestamp": "3"}
+        rows = [
+            ("PUT", f"{A}/one", report),
+            ("PUT", f"{A}/two", gone),
+            ("PUT", "/d1/1/nobody/three", report),
+            ("PUT", f"{A}/four", {}),
+            ("DELETE", f"{A}/one", report),
+            ("PUT", f"{A}/five/row", report),
+        ]
+        for _ in range(2):
+            assert await accounts.update(*rows) == [201, 204, 404, 400, 400, 400]
+        assert (await accounts.head())["x-account-object-count"] == "3"
+
+    run(tmp_path, script)
+
+
+def test_t27_metadata_that_had_been_set_later(tmp_path: Path) -> None:
+    """It stays, and the answer says so."""
+
+    async def script(accounts: Accounts) -> None:
+        await accounts.ask("PUT", A, x_timestamp="4000", x_account_meta_a="new")
+        late = await accounts.ask("POST", A, x_timestamp="400", x_account_meta_a="old")
+        assert late.headers["x-backend-overtaken-by"] == "0000004000.00000"
+        again = await accounts.ask("PUT", A, x_timestamp="400", x_account_meta_a="old")
+        assert again.headers["x-backend-overtaken-by"] == "0000004000.00000"
+        other = await accounts.ask("POST", A, x_timestamp="400", x_account_meta_b="1")
+        assert "x-backend-overtaken-by" not in other.headers
 
     run(tmp_path, script)

@@ -129,8 +129,10 @@ def test_findings(tmp_path: Path) -> None:
     said = findings(opened(tmp_path, {"services": {"account": "127.0.0.9:6202"}}))
     assert [sentence.partition(":")[0] for sentence in said] == [
         "services.account",
+        f"{tmp_path}/srv/d1",
         f"{tmp_path}/srv/d2",
     ]
+    assert "d1: it is not mounted" in said[1]
 
 
 @pytest.mark.parametrize("text", ["", "host", "host:", ":80", "host:65536", "host:x", "host:-1"])

@@ -1,6 +1,7 @@
 """The data folder: made once, found again, never changed by a mistake."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,7 +172,7 @@ def test_a_ring_from_before_there_were_hash_ids_is_fine(device: Path) -> None:
 def test_a_missing_device_folder_is_not_made_again(device: Path) -> None:
     """It may be a disk that is not mounted: an empty folder in its place would lose writes."""
     node = start(device, {"cluster": {"devices": 2, "replicas": 1}})
-    (node.devices_root / "d2").rmdir()
+    shutil.rmtree(node.devices_root / "d2")
     start(device)
     assert not (node.devices_root / "d2").exists()
 

@@ -17,11 +17,15 @@ def test_there_and_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\xc1", b"\x92\x01", b"\x01\x02", b"\x91" * 100_000, b"\xdd\xff\xff\xff\xff"]
+    "data",
+    [
+        *(b"", b"\xc1", b"\x92\x01", b"\x01\x02", b"\x91" * 100_000, b"\xdd\xff\xff\xff\xff"),
+        b"\x81\x90\x01",
+    ],
 )
 def test_garbage(data: bytes) -> None:
     """None of it is more than a refusal: nothing, an unused code, too little, too much, too deep,
-    an array of four billion."""
+    an array of four billion, a list for a key."""
     with pytest.raises(BadDocument):
         unpacked(data)
     with pytest.raises(Refusal) as caught:

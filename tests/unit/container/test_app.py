@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from swiftish.account.app import AccountService
+from swiftish.cluster.documents import packed, unpacked
 from swiftish.cluster.transport import Kind, LocalTransport
 from swiftish.container.app import ContainerService
 from swiftish.container.settings import ContainerSettings
@@ -41,6 +42,9 @@ class FixedClock:
     def timestamp(self) -> Timestamp:
         self.seconds += 1
         return Timestamp.from_seconds(self.seconds)
+
+    def observe(self, timestamp: Timestamp) -> None:
+        del timestamp
 
 
 def ring_of(*devices: str) -> Ring:
@@ -80,7 +84,13 @@ class Node:
         )
 
     async def _account_server(self, request: Request) -> Response:
-        self.said.append(request)
+        if request.method == "UPDATE":  # several reports in one
+            assert isinstance(request.body, Bytes)
+            data = request.body.take()
+            self.said += [Request(method=m, path=p, headers=h) for m, p, h in unpacked(data)]
+            request = request.replace(body=Bytes(data))
+        else:
+            self.said.append(request)
         return await (self.account_answers or self.account.handler)(request)
 
     async def ask(self, method: str, path: str, query: str = "", **headers: str) -> Response:
@@ -336,12 +346,83 @@ def test_a_full_device_is_507_and_lets_deletes_pass(tmp_path: Path) -> None:
     async def script(node: Node) -> None:
         await node.ask("PUT", C, x_timestamp="1")
         await node.put_row(f"{C}/n", "2")
-        (environment,) = node.container._pool._open.values()
+        (environment,) = node.container._pool._environments._open.values()
         environment._reserve = 2**62
         assert await node.put_row(f"{C}/m", "3") == 507
         assert (await node.ask("PUT", "/d1/1/a/new", x_timestamp="3")).status == 507
         assert (await node.ask("DELETE", f"{C}/n", x_timestamp="3")).status == 204
         assert (await node.ask("DELETE", C, x_timestamp="4")).status == 204
+
+    run(tmp_path, script)
+
+
+async def update(node: Node, *rows: tuple[str, str, dict[str, str]]) -> object:
+    data = packed([list(row) for row in rows])
+    answer = await node.container.handler(Request(method="UPDATE", path="/d1/1", body=Bytes(data)))
+    assert answer.status == 200
+    assert isinstance(answer.body, Bytes)
+    return unpacked(answer.body.take())
+
+
+ROW = {"x-size": "5", "x-etag": "e", "x-content-type": "t", "x-timestamp": "3"}
+
+
+def test_many_rows_at_once(tmp_path: Path) -> None:
+    """Of any containers of the device, each with a status of its own; twice, they count once."""
+
+    async def script(node: Node) -> None:
+        for name in ("c", "d"):
+            await node.ask("PUT", f"/d1/1/a/{name}", x_timestamp="1")
+        rows = [
+            ("PUT", "/d1/1/a/c/one", ROW),
+            ("PUT", "/d1/9/a/d/two", ROW),
+            ("PUT", "/d1/1/a/nowhere/three", ROW),
+            ("PUT", "/d1/1/a/c/four", {}),
+            ("POST", "/d1/1/a/c/five", ROW),
+            ("PUT", "/d1/1/a/c", ROW),
+            ("PUT", "/d1/1/.b/c/six", ROW),
+            ("DELETE", "/d1/1/a/d/two", {"x-timestamp": "4"}),
+            ("PUT", "/d1/1/a/c/far", {**ROW, "x-timestamp": "9999999999"}),
+        ]
+        for _ in range(2):
+            statuses = [201, 201, 404, 400, 400, 400, 201, 204, 503]
+            assert await update(node, *rows) == statuses
+        head = await node.ask("HEAD", C)
+        assert head.headers["x-container-object-count"] == "1"
+        assert head.headers["x-container-bytes-used"] == "5"
+        assert (await node.ask("HEAD", "/d1/1/a/d")).headers["x-container-object-count"] == "0"
+        assert (await node.ask("HEAD", "/d1/1/.b/c")).headers["x-container-object-count"] == "1"
+
+    run(tmp_path, script)
+
+
+def test_t14_many_rows_and_no_room(tmp_path: Path) -> None:
+    """Deletions have their place all the same, and the others are told that they have none."""
+
+    async def script(node: Node) -> None:
+        await node.ask("PUT", C, x_timestamp="1")
+        await node.put_row(f"{C}/one", "2")
+        (environment,) = node.container._pool._environments._open.values()
+        environment._reserve = 2**62
+        rows = [("PUT", f"{C}/two", ROW), ("DELETE", f"{C}/one", {"x-timestamp": "4"})]
+        assert await update(node, *rows) == [507, 204]
+
+    run(tmp_path, script)
+
+
+def test_t27_metadata_that_had_been_set_later(tmp_path: Path) -> None:
+    """It stays; the answer says so, and is silent when all is as it was sent."""
+
+    async def script(node: Node) -> None:
+        first = await node.ask("PUT", C, x_timestamp="4000", x_container_read=".r:*")
+        late = await node.ask("POST", C, x_timestamp="400", x_container_read="")
+        again = await node.ask("PUT", C, x_timestamp="401", x_container_read="", x_other="x")
+        tie = await node.ask("POST", C, x_timestamp="4000", x_container_read="")
+        other = await node.ask("POST", C, x_timestamp="402", x_container_meta_a="1")
+        answers = (first, late, again, tie, other)
+        found = [each.headers.get("x-backend-overtaken-by") for each in answers]
+        assert found == [None, *["0000004000.00000"] * 3, None]
+        assert (await node.ask("HEAD", C)).headers["x-container-read"] == ".r:*"
 
     run(tmp_path, script)
 
@@ -361,7 +442,7 @@ def test_a_file_that_is_not_ours_is_507(tmp_path: Path) -> None:
 
 
 async def work(node: Node) -> Progress:
-    (updater,) = node.container.workers
+    updater = next(each for each in node.container.workers if each.name == "container-updater")
     return await updater.work()
 
 

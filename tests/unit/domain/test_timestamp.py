@@ -22,6 +22,18 @@ def test_forms_round_trip(t: Timestamp) -> None:
     assert Timestamp.parse(t.normal) == Timestamp(t.raw)
 
 
+@given(st.integers(0, RAW_MAX))
+def test_listings_are_read(raw: int) -> None:
+    """`last_modified` says all but the offset."""
+    assert Timestamp.from_iso(Timestamp(raw, 5).iso) == Timestamp(raw)
+
+
+@pytest.mark.parametrize("text", ["", "x", "2023-13-14T22:13:20.123450"])
+def test_what_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises(BadTimestamp):
+        Timestamp.from_iso(text)
+
+
 def test_spellings() -> None:
     t = Timestamp.parse("1700000000.12345")
     assert t.normal == t.internal == "1700000000.12345"

@@ -12,6 +12,7 @@ from swiftish.domain.limits import Limits
 from swiftish.domain.timestamp import Timestamp
 from swiftish.http.bodies import read_all
 from swiftish.http.message import Bytes, Context, Handler, Request, Response
+from swiftish.http.peers import Peers
 from swiftish.http.server import DEFAULT_PATIENCE, HttpServer, Patience
 
 # Long enough for a busy machine; a test that waits for it fails.
@@ -27,6 +28,9 @@ class StoppedClock:
 
     def timestamp(self) -> Timestamp:
         return Timestamp.from_seconds(self.now())
+
+    def observe(self, timestamp: Timestamp) -> None:
+        del timestamp
 
 
 @dataclass
@@ -144,6 +148,7 @@ async def served(
     client_timeout_s: float = 60.0,
     patience: Patience = DEFAULT_PATIENCE,
     access_log: bool = False,
+    peers: Peers | None = None,
 ) -> AsyncIterator[Served]:
     """Serve `handler` until the block ends; then nothing may be left of the server."""
     sock = socket.socket()
@@ -158,6 +163,7 @@ async def served(
         client_timeout_s=client_timeout_s,
         patience=patience,
         access_log=access_log,
+        peers=peers,
     )
     await server.start(sock)
     try:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swiftish.http.chunked import ChunkedDecoder
+from swiftish.http.chunked import TRAILERS_MAX, ChunkedDecoder, last_chunk
 from swiftish.http.replies import Refusal
 
 
@@ -76,3 +76,61 @@ def test_any_bytes(chance: random.Random) -> None:
             except Refusal:
                 fates.append((b"refused", False, b""))
         assert fates[0] == fates[1] == fates[2]
+
+
+def trailers_of(end: bytes, *, step: int, keep: bool = True) -> dict[str, str]:
+    decoder = ChunkedDecoder(keep_trailers=keep)
+    for at in range(0, len(end), step):
+        decoder.feed(end[at : at + step])
+    assert decoder.ended
+    return dict(decoder.trailers)
+
+
+@pytest.mark.parametrize("step", [1, 2, 1000])
+def test_trailers(step: int) -> None:
+    """Are kept for those who want them, and are the headers that they look like."""
+    end = b"0;x\r\nETag: abc\r\nX-A: \xff \r\nx-a:b\r\nX_A: c\r\n\r\n"
+    assert trailers_of(end, step=step) == {"etag": "abc", "x-a": "\udcff, b"}
+    assert trailers_of(end, step=step, keep=False) == {}
+    assert trailers_of(b"0\r\n\r\n", step=step) == {}
+
+
+@given(
+    st.dictionaries(
+        st.text("abc-", min_size=1, max_size=5),
+        st.binary(max_size=9).map(lambda data: data.decode("utf-8", "surrogateescape")),
+        max_size=5,
+    ),
+    st.integers(1, 20),
+)
+def test_trailers_that_are_sent(trailers: dict[str, str], step: int) -> None:
+    """Arrive, but for what would end a line."""
+    told = trailers_of(last_chunk(trailers), step=step)
+    assert told.keys() == trailers.keys()
+    for name, value in trailers.items():
+        if value.isprintable():
+            assert told[name] == value.strip()
+
+
+@pytest.mark.parametrize(
+    "trailers",
+    [
+        b"no colon\r\n",
+        b"X : a\r\n",
+        b"X: a\r\n folded\r\n",
+        b": a\r\n",
+        b"Content-Length: 3\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Host: a\r\n",
+        b"Connection: close\r\n",
+        b"X: a\r\n" * (TRAILERS_MAX + 1),
+        b"X: " + b"a" * 5000 + b"\r\nY: " + b"a" * 5000 + b"\r\n",
+        b"X: " + b"a" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("step", [1, 7, 1_000_000])
+def test_t69_bad_trailers(trailers: bytes, step: int) -> None:
+    """Are refused by those who keep them, and limited for all."""
+    with pytest.raises(Refusal) as caught:
+        trailers_of(b"0\r\n" + trailers + b"\r\n", step=step)
+    assert caught.value.status == 400

@@ -214,8 +214,9 @@ def test_t13_an_index_that_cannot_be_synced_ends_the_device(device: Path) -> Non
     async def scenario(node: Node) -> None:
         node.containers.status["sdc"] = 503
         await node.ask("PUT", "first", body=b"x", at=1, headers=ONE)
-        index = await node.service._indexes.of(node.device)
-        index._environment = FailingEnvironment(node.path)  # type: ignore[assignment]
+        await node.service._indexes.of(node.device)
+        broken = FailingEnvironment(node.path)
+        node.service._indexes.environments._open["sda"] = broken  # type: ignore[assignment]
         assert (await node.ask("PUT", body=b"x", at=1, headers=ONE)).status == 507
         assert node.device.out_of_service is not None
 

@@ -20,6 +20,11 @@ def worker(node: Node, name: str) -> Worker:
     return next(worker for worker in node.service.workers if worker.name == name)
 
 
+async def has_an_index(node: Node) -> None:
+    """As every device soon after its first start, before there are objects."""
+    await node.service._indexes.of(node.device)
+
+
 async def recover(node: Node) -> list[str]:
     """Let the workers run; what the containers were told then, beyond what they had heard."""
     await run_once(worker(node, "object-recovery"))
@@ -37,6 +42,7 @@ def test_t55_a_process_that_is_killed_before_the_container_hears(device: Path) -
     """The row appears after the next start: for a new object, a changed one, a deleted one."""
 
     async def before(node: Node) -> None:
+        await has_an_index(node)
         node.containers.hanging = {"sdc"}
         await node.ask("PUT", "posted", b"x", at=1, content_type="text/plain")
         await node.ask("PUT", "deleted", at=1)
@@ -82,6 +88,7 @@ def test_a_process_that_ends_as_it_should(device: Path) -> None:
     """Leaves no mark, and nothing is told again."""
 
     async def before(node: Node) -> None:
+        await has_an_index(node)
         await node.ask("PUT", at=1, headers=ONE)
         assert len(marks(node)) == 1
         assert await recover(node) == ["PUT /sdc/2/a/c/o"], "a living process is left alone"

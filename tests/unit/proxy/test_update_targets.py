@@ -8,7 +8,7 @@ import pytest
 
 from swiftish.cluster.wire import kept_headers, told_headers
 from swiftish.domain.policy import quorum_size
-from swiftish.proxy.update_targets import container_updates, updates_needed
+from swiftish.proxy.update_targets import cleaning, container_updates, queue_updates, updates_needed
 from swiftish.ring.device import Device
 
 
@@ -65,3 +65,21 @@ def test_what_a_server_says_of_itself_stays_here() -> None:
     """Backend headers do not leave the cluster layer."""
     said = {"x-backend-timestamp": "1", "x-put-timestamp": "1", "server": "x", "etag": "e"}
     assert told_headers("object", said) == {"etag": "e"}
+
+
+@pytest.mark.parametrize(("containers", "objects"), list(itertools.product(range(1, 6), repeat=2)))
+def test_the_expiry_queue_is_told(containers: int, objects: int) -> None:
+    """All its replicas, the last servers first; every server knows where the queue is."""
+    nodes = [Device(id=n, device=f"d{n}", port=6200 + n) for n in range(containers)]
+    dealt = queue_updates(container="17", partition=7, containers=nodes, objects=objects)
+    assert [each["x-delete-at-container"] for each in dealt] == ["17"] * objects
+    told = [set(filter(None, each.get("x-delete-at-device", "").split(","))) for each in dealt]
+    assert set().union(*told) == {node.device for node in nodes}
+    assert told[-1] >= {"d0"}
+
+
+def test_two_servers_clean_the_expiry_queue() -> None:
+    """Saying nothing means yes."""
+    no = {"x-backend-clean-expiring-object-queue": "false"}
+    assert cleaning(1) == [{}]
+    assert cleaning(4) == [{}, {}, no, no]

@@ -16,7 +16,6 @@ import pytest
 
 from swiftish.domain.limits import MiB
 from swiftish.runtime.environment import (
-    PAGE_BYTES,
     Environment,
     EnvironmentBusy,
     EnvironmentCorrupt,
@@ -24,6 +23,7 @@ from swiftish.runtime.environment import (
     EnvironmentTrouble,
     Writer,
 )
+from swiftish.runtime.environment_file import PAGE_BYTES
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from swiftish.cluster.calls import Calls
+from swiftish.cluster.changes import Changes
 from swiftish.cluster.downloader import Reader
 from swiftish.cluster.error_limiter import ErrorLimiter
 from swiftish.cluster.fanout import Fanout
@@ -86,7 +87,7 @@ class Proxy:
         self.background = Background()
         self.asker = Asker()
         limiter = ErrorLimiter(self.clock)
-        calls = Calls(self.cluster, limiter, node_timeout_s=10)
+        calls = Calls(self.cluster, limiter, self.clock, node_timeout_s=10)
         nodes, fanout = Nodes(limiter), Fanout(calls, self.background)
         threads = DeviceThreads("checksums", size=1)
         self.backend = Backend(
@@ -105,9 +106,10 @@ class Proxy:
             object_rings=dict.fromkeys((0, 1, 2), fixed(self.cluster.ring)),
             clock=self.clock,
             nodes=nodes,
-            reader=Reader(calls, nodes),
+            reader=Reader(calls, nodes, self.background),
             fanout=fanout,
-            uploader=Uploader(calls, nodes, fanout, self.background, threads),
+            changes=Changes(fanout, nodes, self.clock),
+            uploader=Uploader(calls, nodes, fanout, self.background, threads, self.clock),
         )
         self.infos = CachedInfos(self.backend, MemoryCache(self.clock))
         accounts = AccountController(self.backend, self.infos)

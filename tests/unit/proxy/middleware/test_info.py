@@ -28,6 +28,7 @@ SHOWN = capabilities(
     policies=POLICIES,
     allow_account_management=True,
     account_autocreate=True,
+    allow_open_expired=False,
     strict_cors_mode=True,
     tempauth=True,
 )
