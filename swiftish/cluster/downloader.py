@@ -49,13 +49,16 @@ class Reader:
 
     async def _find(self, place: Place, request: Request, *, newest: bool) -> Found:
         now = asyncio.get_running_loop().time()
-        candidates = self._nodes.for_read(place, request.method, now=now)
         overlooked_max = place.options.overlooked_max
         reading = Reading(
             primaries=len(place.primaries), newest=newest, overlooked_max=overlooked_max
         )
         if newest:
+            candidates = self._nodes.for_read(place, request.method, now=now)
             return await self._newest(place, request, candidates, reading)
+        candidates = self._nodes.for_read(
+            place, request.method, now=now, in_need=lambda: reading.refusal() is None
+        )
         search = Search(
             self._calls,
             self._nodes.timings,

@@ -1,16 +1,17 @@
 """Where a name lives, and the nodes to ask about it, in order.
 
 Primaries first, then handoffs, without those that failed too often lately; at most
-`request_nodes` of them (twice the replicas), and no fewer than there are replicas.  Nodes that are
-left alone come back, last of all, when too few others are primaries to agree: sparing them is meant
-to save time, and must not turn a cluster off.  On one machine with one disk there is nobody else to
-ask.
+`request_nodes` of them (twice the replicas), and no fewer than there are replicas.  Primaries that
+are left alone come back, last of all, when too few others are primaries to agree, and for a read
+also when the others have not agreed: sparing them is meant to save time, and must not turn a
+cluster off.  On one machine with one disk there is nobody else to ask, and a disk that was replaced
+a moment ago may have the only copy that can be reached.
 
 With write affinity an upload is first offered to local nodes, handoffs among them; the replicators
 take it to where it belongs (reference 2.2).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -98,9 +99,15 @@ class Nodes:
         first the local ones, to which an upload may have gone."""
         return self._candidates(place, chain(place.primaries, _handoffs(place)))
 
-    def for_read(self, place: Place, method: str, *, now: float) -> Iterator[Device]:
-        """Candidates for a read: the primaries as the settings say, but slow ones last."""
-        return self._candidates(place, chain(self._sorted(place, method, now), _handoffs(place)))
+    def for_read(
+        self, place: Place, method: str, *, now: float, in_need: Callable[[], bool] = lambda: False
+    ) -> Iterator[Device]:
+        """Candidates for a read: the primaries as the settings say, but slow ones last.
+
+        `in_need` says, when all others have been asked, whether to ask those that are spared.
+        """
+        order = chain(self._sorted(place, method, now), _handoffs(place))
+        return self._candidates(place, order, in_need)
 
     def _sorted(self, place: Place, method: str, now: float) -> Sequence[Device]:
         primaries, options = place.primaries, place.options
@@ -115,7 +122,9 @@ class Nodes:
             turned.sort(key=options.read_affinity.distance)
         return self.timings.slow_last(place.kind, method, turned, now=now)
 
-    def _candidates(self, place: Place, order: Iterable[Device]) -> Iterator[Device]:
+    def _candidates(
+        self, place: Place, order: Iterable[Device], in_need: Callable[[], bool] = lambda: False
+    ) -> Iterator[Device]:
         limited, kind = self._limiter.limited, place.kind
         unseen = len(place.primaries)
         left = max(unseen, place.options.request_nodes.of(unseen))
@@ -131,7 +140,7 @@ class Nodes:
                 yield node
             if left <= 0 and not unseen:
                 break
-        if len(place.primaries) - len(spared) < place.quorum:
+        if len(place.primaries) - len(spared) < place.quorum or in_need():
             yield from spared
 
 

@@ -20,6 +20,7 @@ from swiftish.container.settings import ContainerSettings
 from swiftish.db.peers import Peers
 from swiftish.db.pool import Pool
 from swiftish.domain.hashing import HashPath
+from swiftish.domain.timestamp import Timestamp
 from swiftish.http.message import Context
 from swiftish.http.replies import Refusal
 from swiftish.ring.ring import RingSource
@@ -81,11 +82,12 @@ class ContainerUpdater:
     async def _batch_of(self, device: LocalDevice, after: bytes) -> bytes | None:
         """Report a batch behind `after`; the last one's hash, None when there are no more."""
         read = partial(broker.dirty, after=after, limit=self._batch)
+        asked = self._clock.timestamp()  # of two who report, the one that has read later counts
         try:
             reports = await self._pool.read(device, read)
             due = [report for report in reports if self._is_due(device, report.digest)]
             if due:
-                await self._report(device, due)
+                await self._report(device, due, asked)
         except Refusal:
             return None  # the device is full or fails: the pool has said so
         self.report.advance(len(due))
@@ -93,11 +95,13 @@ class ContainerUpdater:
 
     def _is_due(self, device: LocalDevice, digest: bytes) -> bool:
         is_home = self._peers is None or self._peers.place(device.name, digest).is_home
-        return digest not in self._failed
+        return is_home and digest not in self._failed
 
-    async def _report(self, device: LocalDevice, reports: list[Unreported]) -> None:
+    async def _report(
+        self, device: LocalDevice, reports: list[Unreported], asked: Timestamp
+    ) -> None:
         async with asyncio.TaskGroup() as group:
-            tasks = [(report, group.create_task(self._send(report))) for report in reports]
+            tasks = [(report, group.create_task(self._send(report, asked))) for report in reports]
         taken = [report for report, task in tasks if task.result()]
         now = self._clock.now()
         self._failed.update((report.digest, now) for report, task in tasks if not task.result())
@@ -105,12 +109,12 @@ class ContainerUpdater:
         if taken:
             await self._pool.commit(device, lambda writer: broker.told(writer, taken))
 
-    async def _send(self, report: Unreported) -> bool:
+    async def _send(self, report: Unreported, asked: Timestamp) -> bool:
         """Tell all primaries; True when all of them took it."""
         head = report.info.head
         ring = self._ring()
         partition = ring.partition(self._hash_path(head.account))
-        timestamp = max(self._clock.timestamp(), head.put, head.delete)
+        timestamp = max(asked, head.put, head.delete)
         context = Context()
         taken = True
         for node in ring.primaries(partition):

@@ -35,7 +35,8 @@ class LocalDevice:
     """One device: a folder, its own threads, and the reason why it is out of service, if it is.
 
     A device goes out of service for good when a sync on it fails: what the kernel then holds in
-    memory can no longer be told from what is on disk, so nothing more is written until a restart.
+    memory can no longer be told from what is on disk, so nothing more is written until a restart,
+    or until another disk is in its place.
     As long as it is not mounted, another's disk is in its place or its threads hang it is
     suspended (runtime/device_watcher.py).
 
@@ -98,6 +99,8 @@ class LocalDevice:
                     log.info("device marked", extra={"device": self.name})
                     verdict = self._judge(self._identity)
                 if verdict.id and verdict.id != self._disk_id:
+                    if self._disk_id:
+                        self._failure = None  # that was the other disk's
                     self._disk_id = verdict.id
                     self.generation += 1
         except OSError as error:

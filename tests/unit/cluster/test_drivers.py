@@ -512,6 +512,52 @@ def test_the_error_limiter() -> None:
     run(main())
 
 
+def test_a_spared_node_is_asked_before_a_read_fails() -> None:
+    """A disk was replaced a moment ago and has all it should have, and then two others fail."""
+
+    async def main() -> None:
+        rig = Rig()
+        await rig.put(SMALL)
+        await rig.settle()
+        rig.limiter.limit("object", rig.place().primaries[0])
+        rig.break_primaries(Faults(), STALLS, STALLS)
+        assert await rig.get() == (200, SMALL)
+
+    run(main())
+
+
+def test_a_spared_node_tells_what_was_deleted() -> None:
+    """It makes the quorum of those who know."""
+
+    async def main() -> None:
+        rig = Rig()
+        await rig.put(SMALL)
+        await small_change(rig, "DELETE")
+        await rig.settle()
+        rig.limiter.limit("object", rig.place().primaries[0])
+        rig.break_primaries(Faults(), Faults(), STALLS)
+        assert (await rig.get())[0] == 404
+
+    run(main())
+
+
+def test_a_spared_node_is_left_alone_where_the_others_agree() -> None:
+    """There is nothing, as the two others know; nobody waits for the third."""
+
+    async def main() -> None:
+        rig = Rig()
+        await rig.put(SMALL)
+        await small_change(rig, "DELETE")
+        await rig.settle()
+        rig.limiter.limit("object", rig.place().primaries[0])
+        rig.break_primaries(STALLS, Faults(), Faults())
+        began = asyncio.get_running_loop().time()
+        assert (await rig.get())[0] == 404
+        assert asyncio.get_running_loop().time() - began < 0.1
+
+    run(main())
+
+
 def test_t74_a_client_that_leaves_a_newest_read_leaves_nothing_open() -> None:
     """X-Newest opens the object everywhere; all of it is closed when the client goes meanwhile."""
 

@@ -123,6 +123,19 @@ def test_another_disk_is_another_generation(device: LocalDevice) -> None:
     assert device.generation == first + 1
 
 
+def test_a_failed_sync_is_forgotten_with_the_disk(device: LocalDevice) -> None:
+    """The operator has put another disk in its place: what the kernel lost was on the old one."""
+    mark_device(device.path, OURS)
+    device.verify()
+    device.fail("a sync failed")
+    device.verify()
+    assert device.out_of_service == "a sync failed"
+    (device.path / MARK).unlink()
+    mark_device(device.path, OURS)
+    device.verify()
+    assert device.out_of_service is None
+
+
 def test_many_processes_see_a_new_device_at_once(tmp_path: Path) -> None:
     """One marks it, and all of them use it."""
     (tmp_path / "d1" / "objects").mkdir(parents=True)
