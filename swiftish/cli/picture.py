@@ -24,6 +24,7 @@ from swiftish.cli.fact_metrics import fact_metrics
 from swiftish.cli.facts import DeviceFacts, NodeFacts, RingFacts
 from swiftish.cli.node import KINDS, Node
 from swiftish.cli.recon_documents import DOCUMENTS
+from swiftish.cluster.named_nodes import NamedNodes
 from swiftish.http.peers import Peers
 from swiftish.http.replies import Refusal
 from swiftish.http.server import HttpServer
@@ -263,6 +264,20 @@ def count_backends(registry: Registry, proxy: ProxyService) -> None:
             failures.of(kind).value = proxy.limiter.failures[kind]
             timeouts.of(kind).value = proxy.calls.timeouts[kind]
             limited.of(kind).value = now[kind]
+
+    registry.before_snapshot(ask)
+
+
+def count_named(registry: Registry, server: str, named: NamedNodes) -> None:
+    """What a storage service was told to tell, and did not."""
+    foreign = registry.counter(
+        "swiftish_foreign_nodes_total",
+        "Nodes named in requests that are in no ring: they are never contacted.",
+        ("server",),
+    )
+
+    def ask() -> None:
+        foreign.of(server).value = named.unknown
 
     registry.before_snapshot(ask)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from swiftish.account.app import AccountService
 from swiftish.cli.node import Node, Unusable, parse_address
-from swiftish.cli.picture import NodePicture, count_backends, count_server
+from swiftish.cli.picture import NodePicture, count_backends, count_named, count_server
 from swiftish.cli.settings import Service
 from swiftish.cluster.client import SwiftClient
 from swiftish.cluster.direct import Direct
@@ -113,6 +113,9 @@ class Running:
             client=SwiftClient(proxy.internal),
         )
         parts = common.storage()
+        for kind, part in parts.items():
+            if isinstance(part, ContainerService | ObjectService):
+                count_named(registry, kind, part.named)
         handlers.update({kind: Bugs(part.handler) for kind, part in parts.items()})
         return cls(
             node=node,

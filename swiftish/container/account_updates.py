@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from swiftish.cluster.backend_app import Call
+from swiftish.cluster.named_nodes import NamedNodes
 from swiftish.cluster.updates import Updates
 from swiftish.cluster.wire import OVERRIDE_DELETED
 from swiftish.container.broker import Info
@@ -12,7 +13,6 @@ from swiftish.container.settings import ContainerSettings
 from swiftish.domain.timestamp import Timestamp
 from swiftish.http.message import Context, Request
 from swiftish.ring.device import Device
-from swiftish.ring.ring import RingSource
 from swiftish.runtime.tasks import Background
 
 log = logging.getLogger(__name__)
@@ -57,12 +57,12 @@ class AccountUpdates:
     def __init__(
         self,
         *,
-        ring: RingSource,
+        named: NamedNodes,
         updates: Updates,
         background: Background,
         settings: ContainerSettings,
     ) -> None:
-        self._ring = ring
+        self._named = named
         self._updates = updates
         self._background = background
         self._timeout_s = settings.account_update_timeout_s
@@ -103,10 +103,8 @@ class AccountUpdates:
             return 0, ()
         nodes: list[Device] = []
         for host, name in zip(hosts, names, strict=True):
-            node = self._ring().find(address=host, device=name)
-            if node is None:
-                log.warning("account is not in the ring", extra={"node": f"{host}/{name}"[:100]})
-            else:
+            node = self._named.find(host, name)
+            if node is not None:
                 nodes.append(node)
         return int(partition), nodes
 

@@ -18,6 +18,7 @@ from swiftish.cluster.direct import Direct
 from swiftish.cluster.documents import reply
 from swiftish.cluster.duty import Duty
 from swiftish.cluster.here import EVERYTHING, Here
+from swiftish.cluster.named_nodes import NamedNodes
 from swiftish.cluster.transport import Transport
 from swiftish.cluster.updates import Updates, updates_of
 from swiftish.cluster.wire import CONTAINER_HEADERS
@@ -83,8 +84,9 @@ class ContainerService:
             "containers", tables=broker.TABLES, may_replace=partial(are_replicated, peers)
         )
         updates = Updates("account", transport, background, here)
+        self.named = NamedNodes("account", account_ring, clock)
         self._accounts = AccountUpdates(
-            ring=account_ring, updates=updates, background=background, settings=settings
+            named=self.named, updates=updates, background=background, settings=settings
         )
         verbs: dict[str, Verb] = {
             "PUT": self._put,

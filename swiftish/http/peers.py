@@ -16,12 +16,9 @@ from swiftish.http.peer_auth import CHALLENGE_BYTES, CHALLENGE_PATH, Trouble, Ve
 from swiftish.http.replies import Refusal
 from swiftish.http.request_head import RequestHead
 from swiftish.runtime.clock import Clock
+from swiftish.runtime.seldom import Seldom
 
 log = logging.getLogger(__name__)
-
-# A line for each peer and reason once in this time, and not more lines than this in all.
-SAY_AGAIN_S = 60
-SAID_MAX = 1000
 
 
 def needs_key(key: bytes, host: str) -> bool:
@@ -57,9 +54,7 @@ class Peers:
         self.key = key
         self.unsigned = unsigned
         self.refused: Counter[str] = Counter()
-        self._clock = clock
-        self._since = 0.0  # when what is in `_said` began
-        self._said: set[tuple[str, Trouble]] = set()
+        self._seldom = Seldom(clock)
 
     def gate(self, peer: str) -> "Gate":
         """For a new connection from the address `peer`."""
@@ -68,12 +63,7 @@ class Peers:
     def refuse(self, peer: str, trouble: Trouble) -> Refusal:
         """Count it, log it if that was not done lately, and put it into words."""
         self.refused[trouble.name.lower()] += 1
-        now = self._clock.now()
-        if not 0 <= now - self._since < SAY_AGAIN_S:
-            self._since = now
-            self._said.clear()
-        if (peer, trouble) not in self._said and len(self._said) < SAID_MAX:
-            self._said.add((peer, trouble))
+        if self._seldom.may((peer, trouble)):
             log.warning("a peer is refused", extra={"peer": peer, "reason": trouble.value})
         return Refusal(401, trouble.value, {"www-authenticate": "X-Backend-Signature"})
 

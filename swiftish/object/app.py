@@ -7,6 +7,7 @@ from swiftish.cluster.client import SwiftClient
 from swiftish.cluster.direct import Direct
 from swiftish.cluster.duty import Duty
 from swiftish.cluster.here import EVERYTHING, Here
+from swiftish.cluster.named_nodes import NamedNodes
 from swiftish.cluster.transport import Transport
 from swiftish.cluster.updates import Updates
 from swiftish.domain.hashing import HashPath
@@ -74,9 +75,10 @@ class ObjectService:
             settings=settings,
             files=files or Files(),
         )
+        self.named = NamedNodes("container", container_ring, clock)
         updates = ContainerUpdates(
             updates=Updates("container", transport, background, here),
-            ring=container_ring,
+            named=self.named,
             indexes=self._indexes,
             timeout_s=settings.container_update_timeout_s,
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from swiftish.cluster.backend_app import integer_header
+from swiftish.cluster.named_nodes import NamedNodes
 from swiftish.cluster.updates import Updates
 from swiftish.cluster.wire import CLEAN_QUEUE
 from swiftish.domain.expiry import (
@@ -24,7 +25,6 @@ from swiftish.object.current import Current
 from swiftish.object.index import Indexes, Node, Update, pending_key
 from swiftish.object.metadata import SYSMETA, Metadata
 from swiftish.ring.device import Device
-from swiftish.ring.ring import RingSource
 from swiftish.runtime.devices import LocalDevice
 from swiftish.runtime.environment import EnvironmentTrouble
 
@@ -225,10 +225,10 @@ class ContainerUpdates:
     """Tells containers of changes.  Only devices of the container ring are ever contacted."""
 
     def __init__(
-        self, *, updates: Updates, ring: RingSource, indexes: Indexes, timeout_s: float
+        self, *, updates: Updates, named: NamedNodes, indexes: Indexes, timeout_s: float
     ) -> None:
         self._updates = updates
-        self._ring = ring
+        self._named = named
         self._indexes = indexes
         self._timeout_s = timeout_s
 
@@ -288,9 +288,8 @@ class ContainerUpdates:
                 group.create_task(self._send(update, node, left, context))
 
     async def _send(self, update: Update, node: Node, left: set[Node], context: Context) -> None:
-        device = self._ring().find(address=node.address, device=node.device)
+        device = self._named.find(node.address, node.device)
         if device is None:
-            log.warning("not in the container ring", extra={"node": node.address})
             return
         request = row_request(update, device, context)
         if 200 <= await self._updates.send(device, request) < 300:

@@ -249,7 +249,7 @@ def test_t90_garbage_for_a_document(device: Path, garbage: bytes, status: int) -
 
 
 def test_t89_a_foreign_host_in_a_header(device: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Is never contacted, and there is a line in the log."""
+    """Is never contacted; it is counted, and there is one line in the log."""
     called: list[object] = []
 
     async def scenario(node: Node) -> None:
@@ -266,17 +266,19 @@ def test_t89_a_foreign_host_in_a_header(device: Path, caplog: pytest.LogCaptureF
             "x-container-partition": "2",
         }
         async with backend(node.service.handler) as (_, far), transport(here=Here({})) as made:
-            request = Request(
-                method="PUT", path="/sda/7/a/c/o", headers=headers, body=Bytes(b"abc")
-            )
-            async with await made.send("object", far, request) as response:
-                assert response.status == 201
+            for name in ("o", "p"):
+                request = Request(
+                    method="PUT", path=f"/sda/7/a/c/{name}", headers=headers, body=Bytes(b"abc")
+                )
+                async with await made.send("object", far, request) as response:
+                    assert response.status == 201
         assert node.containers.rows == []
+        assert node.service.named.unknown == 2
         listener.close()
         await listener.wait_closed()
 
     with caplog.at_level(logging.WARNING):
         serving(device, scenario)
     assert called == []
-    lines = [record for record in caplog.records if record.message == "not in the container ring"]
+    lines = [record for record in caplog.records if record.message == "not in the ring"]
     assert len(lines) == 1

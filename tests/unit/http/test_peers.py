@@ -16,7 +16,8 @@ from swiftish.http.client_connection import NodeGone
 from swiftish.http.client_heads import request_head
 from swiftish.http.message import Bytes, Context, Request, Response
 from swiftish.http.peer_auth import CHALLENGE_PATH, SIGNATURE, Signer, Trouble
-from swiftish.http.peers import SAID_MAX, SAY_AGAIN_S, Peers, needs_key
+from swiftish.http.peers import Peers, needs_key
+from swiftish.runtime.seldom import EVERY_S, KEYS_MAX
 from tests.fakes.clock import FakeClock
 from tests.unit.http.serving import Answer, Client, Recorder, Served, get, put, served
 
@@ -260,7 +261,7 @@ def test_refusals_are_logged_once_and_counted(caplog: pytest.LogCaptureFixture) 
             async with at.client() as client:
                 await refused(client, signed(Signer(KEY, "x")))
             assert len(caplog.records) == 2
-            at.clock.move(SAY_AGAIN_S - 1)
+            at.clock.move(EVERY_S - 1)
             await no_key()
             assert len(caplog.records) == 2
             at.clock.move(1)
@@ -279,10 +280,10 @@ def test_the_log_of_refusals_is_limited(caplog: pytest.LogCaptureFixture) -> Non
     """And so is what is remembered of them."""
     peers = Peers(KEY, clock=FakeClock())
     with caplog.at_level(logging.WARNING, logger="swiftish.http.peers"):
-        for i in range(2 * SAID_MAX):
+        for i in range(2 * KEYS_MAX):
             assert peers.refuse(f"peer {i}", Trouble.UNSIGNED).status == 401
-    assert len(caplog.records) == SAID_MAX
-    assert peers.refused == {"unsigned": 2 * SAID_MAX}
+    assert len(caplog.records) == KEYS_MAX
+    assert peers.refused == {"unsigned": 2 * KEYS_MAX}
 
 
 def test_without_a_key_everybody_is_a_peer() -> None:
