@@ -81,13 +81,30 @@ class Node:
         return hash_id(cluster.hash_prefix.encode(), cluster.hash_suffix.encode())
 
     def device_names(self) -> list[str]:
-        """The devices that the rings give to this node, by the rings of now."""
+        """The devices of this node: those that the rings of now give it, and those that carry our
+        mark though no ring has them any more, for there may be data on them to be brought home."""
         names = {
             device.device
             for kind, device in self.devices()
             if self.here.has(kind, device) and kind in self.listens
         }
+        if set(KINDS) & set(self.listens):
+            names.update(self._marked())
         return sorted(names)
+
+    def _marked(self) -> Iterator[str]:
+        try:
+            found = list(self.devices_root.iterdir())
+        except OSError:
+            return
+        for path in found:
+            identity = Identity(cluster=self.hash_id, device=path.name)
+            try:
+                seen = look(path)
+            except OSError:
+                continue
+            if seen.mark is not None and judge(seen, identity, mount_check=False).trouble is None:
+                yield path.name
 
     def devices(self) -> Iterator[tuple[Kind, Device]]:
         """All devices of all rings, each once for each kind that it holds."""

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from swiftish.account.app import AccountService
@@ -384,13 +384,20 @@ def _chosen(running: Running) -> list[Worker]:
     return [worker for worker in running.workers if "all" in wanted or worker.name in wanted]
 
 
+def _thorough(node: Node) -> Node:
+    """The same node, for passes that somebody waits for: they look at everything."""
+    settings = node.settings
+    thorough = replace(settings.object, replicator_thorough_every=1)
+    return replace(node, settings=replace(settings, object=thorough))
+
+
 async def run_workers_once(node: Node, names: Sequence[str]) -> list[dict[str, Any]]:
     """One pass of each of these workers, one after another, in this process; their reports.
 
     Raises Unusable for one that is not here, and what a pass raises.
     """
     node.run.mkdir(mode=0o700, exist_ok=True)
-    running = Running.of(node)
+    running = Running.of(_thorough(node))
     try:
         by_name = {worker.name: worker for worker in running.workers}
         for name in names:

@@ -19,6 +19,8 @@ from swiftish.ring.device import Device
 from swiftish.ring.even import even_ring
 from swiftish.ring.format import encode
 from swiftish.ring.hash_id import hash_id
+from swiftish.runtime.device_check import mark_device
+from swiftish.runtime.device_mark import Identity
 from swiftish.runtime.settings import BadSettings, Table, merge
 
 CLUSTER = {"hash_prefix": "pre", "hash_suffix": "suf", "key": "secret"}
@@ -64,6 +66,22 @@ def test_what_a_file_gives(tmp_path: Path) -> None:
     here = {str(device) for kind, device in node.devices() if node.here.has(kind, device)}
     assert here == {f"127.0.0.2:{port}/d{disk}" for port in PORTS.values() for disk in (1, 2)}
     assert [policy.replicas for policy in node.policies] == [3]
+
+
+def test_a_device_that_left_the_rings_is_still_ours(tmp_path: Path) -> None:
+    """There may be handoffs on it.  Another cluster's disk, or a folder that never was a device,
+    is not."""
+    make_rings(tmp_path / "rings")
+    known = hash_id(b"pre", b"suf")
+    for name, cluster, device in (
+        ("d7", known, "d7"),
+        ("d8", "another", "d8"),
+        ("d9", known, "d1"),
+    ):
+        (tmp_path / "srv" / name).mkdir(parents=True)
+        mark_device(tmp_path / "srv" / name, Identity(cluster=cluster, device=device))
+    (tmp_path / "srv" / "lost+found").mkdir()
+    assert opened(tmp_path, {}).device_names() == ["d1", "d2", "d7"]
 
 
 def test_a_node_that_only_serves_clients_has_no_devices(tmp_path: Path) -> None:
