@@ -84,7 +84,10 @@ class Disk:
         """
         if self.files.exists(self.path(relative)):
             return
-        self.device.verify()
+        if "/" not in relative:
+            self.device.verify()
+        else:  # below a folder that is there: of this device, or of what is in its place
+            self.device.verify_lately()
         try:
             self.files.mkdir(self.path(relative), FOLDER_MODE)
         except FileExistsError:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from swiftish.runtime.device_mark import Identity, Verdict, judge
 from swiftish.runtime.threads import DeviceThreads
 
 log = logging.getLogger(__name__)
+
+
+VERIFIED_S = 1.0  # a look is good for so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,7 @@ class LocalDevice:
         self._suspension: str | None = None
         self._disk_id = ""
         self._lock = Lock()  # of the disk's id
+        self._verified_until = 0.0  # by the monotonic clock
 
     @property
     def out_of_service(self) -> str | None:
@@ -119,6 +124,13 @@ class LocalDevice:
         """
         if (trouble := self.trouble()) is not None:
             raise OSError(errno.ENODEV, f"device {self.name}: {trouble}")
+
+    def verify_lately(self) -> None:
+        """The same, where it was not done in the last second: a look costs as much as a folder.
+        Blocking."""
+        if time.monotonic() >= self._verified_until:
+            self.verify()
+            self._verified_until = time.monotonic() + VERIFIED_S
 
     def __repr__(self) -> str:
         return f"<LocalDevice {self.name}: {self.out_of_service or 'in service'}>"

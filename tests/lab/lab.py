@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +13,17 @@ from types import TracebackType
 from typing import Self
 
 from tests.functional.server import ROOT, SWIFTISH, Program
-from tests.lab.disks import Disk, xfs_works
+from tests.lab.disks import Disk, share, unshare, xfs_works
 from tests.lab.network import Network, best_network
-from tests.lab.topology import PROXY_PORT, RingFolder, Topology, node_settings
+from tests.lab.passes import Pass, Passes
+from tests.lab.topology import (
+    PROXY_PORT,
+    RingFolder,
+    Settings,
+    Topology,
+    node_settings,
+    with_settings,
+)
 
 LABS_MAX = 100
 
@@ -25,15 +32,16 @@ class LabNode(Program):
     """One `swiftish serve --config`, with its devices."""
 
     def __init__(
-        self, number: int, name: str, address: str, config: Path, prefix: list[str]
+        self, number: int, name: str, address: str, config: Path, network: Network
     ) -> None:
         self.number = number
         self.name = name
         self.address = address
         self.config = config
-        self.prefix = prefix
+        self.namespace = network.namespace(number)
         self.disks: list[Disk] = []
-        command = [*prefix, str(SWIFTISH), "serve", "--config", str(config)]
+        self._settings = ""  # those of every day
+        command = [*network.prefix(number), str(SWIFTISH), "serve", "--config", str(config)]
         super().__init__(config.parent, command, config.parent / "log")
 
     @property
@@ -52,14 +60,23 @@ class LabNode(Program):
         for pid in self.pids():
             os.kill(pid, signal.SIGCONT)
 
-    def once(self, *workers: str) -> str:
-        """A pass of each of these workers, beside the node's own processes; what was printed."""
-        command = [*self.prefix, str(SWIFTISH), "workers", "--config", str(self.config)]
-        done = subprocess.run(
-            [*command, "--once", *workers], capture_output=True, text=True, cwd=ROOT, check=False
-        )
-        assert done.returncode == 0, f"{self.name} {workers}: {done.stdout}{done.stderr}"
-        return done.stdout
+    def configure(self, settings: Settings) -> bool:
+        """Further settings, for what starts or is reloaded from now on; `{}`: those of before.
+        Whether that changes anything."""
+        before = self.config.read_text()
+        self._settings = self._settings or before
+        text = with_settings(self._settings, settings)
+        self.config.write_text(text)
+        return text != before
+
+    def reload(self) -> None:
+        """SIGHUP: new processes with the settings of now, and an end of the old ones, in time."""
+        self.process.send_signal(signal.SIGHUP)
+
+    def begin_once(self, passes: Passes, *workers: str) -> Pass:
+        """Start a pass of each of these workers in turn, beside the node's own processes."""
+        arguments = ["workers", "--config", str(self.config), "--once", *workers]
+        return passes.begin(self.namespace, arguments)
 
 
 class Lab:
@@ -74,8 +91,11 @@ class Lab:
         self.rings = RingFolder(folder / "rings")
         self.on_xfs = xfs_works(folder)
         self.nodes: dict[str, LabNode] = {}
+        self.passes = Passes(folder / "passes", ROOT)
         try:
-            self.rings.make(topology, [self.network.address(n) for n in range(len(names))])
+            if self.on_xfs:
+                share(folder)
+            self.rings.make(topology, {n: self.network.address(i) for i, n in enumerate(names)})
             for n, name in enumerate(names):
                 self.nodes[name] = self._make_node(n, name)
         except BaseException:
@@ -95,9 +115,10 @@ class Lab:
                 devices=home / "devices",
                 rings=self.rings.folder,
                 state=home / "state",
+                mounted=self.on_xfs,
             )
         )
-        node = LabNode(number, name, address, config, self.network.prefix(number))
+        node = LabNode(number, name, address, config, self.network)
         if not node.is_proxy:
             for disk in range(1, self.topology.disks + 1):
                 image = home / f"d{disk}.img" if self.on_xfs else None
@@ -131,6 +152,9 @@ class Lab:
             node.await_ready()
 
     def close(self) -> None:
+        self.passes.close()
+        for _, disk in self.disks():
+            disk.release()
         for node in self.nodes.values():
             if node.running:
                 node.resume()
@@ -138,6 +162,8 @@ class Lab:
         for node in self.nodes.values():
             for disk in node.disks:
                 disk.close()
+        if self.on_xfs:
+            unshare(self.folder)
         self.network.close()
         os.close(self._lock)
 
@@ -159,12 +185,25 @@ class Lab:
 
     # ---- looking and healing --------------------------------------------------------------------
 
-    def once(self, *workers: str, nodes: Sequence[str] = ()) -> None:
-        """A pass of each of these workers on each storage node that runs, worker by worker."""
-        for worker in workers:
-            for node in self.storage:
-                if node.running and (not nodes or node.name in nodes):
-                    node.once(worker)
+    def once(self, *workers: str, nodes: Sequence[str] = (), errors: bool = False) -> str:
+        """A pass of each of these workers in turn, on all storage nodes that run at the same time;
+        what they printed.  `errors`: a pass may have some."""
+        begun = self.begin_once(*workers, nodes=nodes)
+        said = {name: begun[name].wait() for name in begun}
+        text = "\n".join(f"== {name}\n{output}" for name, (_, output) in said.items())
+        assert errors or not any(code for code, _ in said.values()), text
+        assert "there is no worker" not in text
+        return text
+
+    def begin_once(self, *workers: str, nodes: Sequence[str] = ()) -> dict[str, Pass]:
+        """The same, under way, by node."""
+        begun = {}
+        for node in self.storage:
+            kinds = self.topology.kinds(node.name)
+            here = [worker for worker in workers if worker.partition("-")[0] in kinds]
+            if node.running and here and (not nodes or node.name in nodes):
+                begun[node.name] = node.begin_once(self.passes, *here)
+        return begun
 
     def disks(self) -> Iterator[tuple[LabNode, Disk]]:
         for node in self.storage:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from typing import Protocol
@@ -29,6 +30,10 @@ class Network(Protocol):
 
     def prefix(self, node: int) -> list[str]:
         """What stands before a command that is to run on the node."""
+        ...
+
+    def namespace(self, node: int) -> str | None:
+        """The name of the node's network namespace, if it has one."""
         ...
 
     def unplug(self, node: int) -> None: ...
@@ -61,6 +66,9 @@ class Loopback:
     def prefix(self, node: int) -> list[str]:
         return []
 
+    def namespace(self, node: int) -> str | None:
+        return None
+
     def unplug(self, node: int) -> None:
         raise CannotCut
 
@@ -92,6 +100,7 @@ class Namespaces:
         _ip("link", "add", self._bridge, "type", "bridge")
         _ip("addr", "add", f"10.77.{lab}.1/24", "dev", self._bridge)
         _ip("link", "set", self._bridge, "up")
+        self._let_through("-I")
         for node in range(count):
             name, outer = self._name(node), f"{self._bridge}n{node}"
             _ip("netns", "add", name)
@@ -106,6 +115,9 @@ class Namespaces:
 
     def prefix(self, node: int) -> list[str]:
         return ["ip", "netns", "exec", self._name(node)]
+
+    def namespace(self, node: int) -> str | None:
+        return self._name(node)
 
     def unplug(self, node: int) -> None:
         self._unplugged.add(node)
@@ -131,10 +143,22 @@ class Namespaces:
 
     def close(self) -> None:
         for node in range(self._count):
+            # The kernel takes down a namespace, and the cable with it, when it has time for that.
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _ip("link", "del", f"{self._bridge}n{node}")
             with contextlib.suppress(subprocess.CalledProcessError):
                 _ip("netns", "del", self._name(node))
         with contextlib.suppress(subprocess.CalledProcessError):
             _ip("link", "del", self._bridge)
+        self._let_through("-D")
+
+    def _let_through(self, change: str) -> None:
+        """A container engine's rules forbid what crosses a bridge that is not its own."""
+        if shutil.which("iptables") is None:
+            return
+        rule = ["FORWARD", "-i", self._bridge, "-j", "ACCEPT"]
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _run(["iptables", "-w", change, *rule])
 
     def _name(self, node: int) -> str:
         return f"swiftish-{self._lab}-{node}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,11 @@ from swiftish.cli import ring as ring_command
 
 PORTS = {"account": 6202, "container": 6201, "object": 6200}
 PROXY_PORT = 8080
-USER = "test:tester:testing:.admin"
+USERS = (
+    "test:tester:testing:.admin",
+    "test2:tester2:testing2:.admin",
+    "test3:tester3:testing3:.admin",
+)
 HASH_PREFIX, HASH_SUFFIX = "lab-prefix", "lab-suffix"
 KEY = "the lab's own key"
 
@@ -24,6 +28,9 @@ Settings = Mapping[str, Mapping[str, object]]
 class Topology:
     """`storage` nodes in as many zones, with `disks` devices each, and `proxies` proxies.
 
+    When it is `split` there are as many nodes again: `c1`… hold accounts and containers, `o1`…
+    objects, so that one kind can be lost without the other; else `n1`… hold all.
+    Those `outside` are in no ring at first.
     `policies` maps each policy's name to its replicas; the first is the default.  `settings` are
     further settings of all nodes, by section.
     """
@@ -37,13 +44,20 @@ class Topology:
     policies: Mapping[str, int] = field(default_factory=lambda: {"gold": 3})
     settings: Settings = field(default_factory=dict)
     key: str = KEY
+    split: bool = False
+    outside: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
         """The storage nodes, then the proxies."""
-        return [f"n{n + 1}" for n in range(self.storage)] + [
-            f"p{n + 1}" for n in range(self.proxies)
-        ]
+        letters = "co" if self.split else "n"
+        storage = [f"{letter}{n + 1}" for letter in letters for n in range(self.storage)]
+        return [*storage, *(f"p{n + 1}" for n in range(self.proxies))]
+
+    def kinds(self, name: str) -> list[str]:
+        """The storage services of a node."""
+        by_letter = {"c": ["account", "container"], "o": ["object"], "p": [], "n": list(PORTS)}
+        return by_letter[name[0]]
 
     def rings(self) -> dict[str, tuple[str, int]]:
         """Each ring's kind and replicas, by the name of its files."""
@@ -60,17 +74,19 @@ class RingFolder:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def make(self, topology: Topology, addresses: Sequence[str]) -> None:
-        """All rings of a topology, devices on the storage nodes at these addresses."""
+    def make(self, topology: Topology, addresses: Mapping[str, str]) -> None:
+        """All rings of a topology, devices on the storage nodes at these addresses, by name."""
         secrets = {"hash_prefix": HASH_PREFIX, "hash_suffix": HASH_SUFFIX}
         cluster = self.folder / "cluster.toml"
         cluster.write_text(settings_text({"cluster": secrets}))
         for name, (kind, replicas) in topology.rings().items():
             numbers = str(topology.part_power), str(replicas), "0"
             self.do(name, "create", *numbers, "--settings", str(cluster))
-            for number, address in enumerate(addresses[: topology.storage]):
-                for disk in range(topology.disks):
-                    word = f"r1z{number + 1}-{address}:{PORTS[kind]}/d{disk + 1}"
+            for node, address in addresses.items():
+                if node in topology.outside:
+                    continue
+                for disk in range(topology.disks) if kind in topology.kinds(node) else ():
+                    word = f"r1z{node[1:]}-{address}:{PORTS[kind]}/d{disk + 1}"
                     self.do(name, "add", word, "100")
             self.rebalance(name)
 
@@ -94,6 +110,18 @@ def settings_text(sections: Settings) -> str:
     return "\n".join(lines)
 
 
+def with_settings(text: str, further: Settings) -> str:
+    """A settings file with more said in it: a section's lines are added to it, or replaced."""
+    for section, values in further.items():
+        head = f"[{section}]\n"
+        before, _, after = text.partition(head)
+        kept, bracket, rest = after.partition("\n[")
+        lines = [each for each in kept.split("\n") if each.partition(" = ")[0] not in values]
+        lines = [*(f"{k} = {json.dumps(v)}" for k, v in values.items()), *lines]
+        text = before.rstrip("\n") + f"\n\n{head}" + "\n".join(lines) + bracket + rest
+    return text
+
+
 def policies_text(policies: Mapping[str, int]) -> str:
     lines = []
     for index, name in enumerate(policies):
@@ -109,13 +137,20 @@ def user_text(user: str) -> str:
 
 
 def node_settings(
-    topology: Topology, name: str, address: str, *, devices: Path, rings: Path, state: Path
+    topology: Topology,
+    name: str,
+    address: str,
+    *,
+    devices: Path,
+    rings: Path,
+    state: Path,
+    mounted: bool,
 ) -> str:
-    """The settings file of one node."""
+    """The settings file of one node; `mounted`: whether its devices are mount points."""
     if name.startswith("p"):
         services: dict[str, object] = {"proxy": f"{address}:{PROXY_PORT}"}
     else:
-        services = {kind: f"{address}:{port}" for kind, port in PORTS.items()}
+        services = {kind: f"{address}:{PORTS[kind]}" for kind in topology.kinds(name)}
     sections: dict[str, dict[str, object]] = {
         "cluster": {
             "hash_prefix": HASH_PREFIX,
@@ -124,8 +159,11 @@ def node_settings(
         },
         "services": services,
         "node": {"devices": str(devices), "rings": str(rings), "state": str(state)},
+        "devices": {"mount_check": mounted},
         "server": {"workers": topology.processes},
     }
     for section, values in topology.settings.items():
         sections.setdefault(section, {}).update(values)
-    return "\n".join((settings_text(sections), policies_text(topology.policies), user_text(USER)))
+    return "\n".join(
+        (settings_text(sections), policies_text(topology.policies), *map(user_text, USERS))
+    )
