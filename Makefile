@@ -11,7 +11,7 @@ export PYTHON ?= python3
 help: ## What there is
 	@echo "swiftish: an object storage server that speaks OpenStack Swift's API"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 	@echo
 	@echo 'Options go in ARGS: make serve ARGS="--bind 127.0.0.1:9000", make unit ARGS="-k ranges"'
 
@@ -44,6 +44,18 @@ $(PARTS): venv
 .PHONY: lab
 lab: venv ## A cluster on this machine, 4 storage nodes and 2 proxies, until Ctrl-C
 	@exec .venv/bin/python -m scripts.lab
+
+.PHONY: compose-up compose-down compose-test
+compose-up: ## A cluster of containers (needs Docker): compose/README.md
+	docker compose --file compose/compose.yaml up --detach --build --wait
+compose-down: ## Take it down, with all that is in it
+	docker compose --file compose/compose.yaml --profile five down --volumes
+compose-test: ## Bring it up, lose a node, a disk and a network, watch it heal (3 minutes and the build)
+	@exec $(PYTHON) -m compose.test $(ARGS)
+
+.PHONY: soak
+soak: venv ## Simulated clusters, broken for an hour: ARGS="--minutes 5 --seed 7"
+	@exec .venv/bin/python -m scripts.soak $(ARGS)
 
 .PHONY: fix
 fix: venv ## Format, and correct what ruff can correct

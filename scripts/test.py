@@ -42,7 +42,7 @@ class Outcome:
     wall_s: float
 
 
-SOURCES = ("swiftish", "tests", "scripts", "benchmarks")
+SOURCES = ("swiftish", "tests", "scripts", "benchmarks", "compose")
 
 PARTS = {
     "format": Part(title="format (ruff format)", command=("ruff", "format", "--check", ".")),

@@ -186,8 +186,7 @@ class AccountService:
     async def _put(self, call: Call) -> Response:
         if call.container is not None:
             status, work = self._container_change(call)
-            await self._pool.commit(call.device, work)
-            return empty(status)
+            return empty(status if await self._pool.commit(call.device, work) else 409)
         digest, change = self._digest(call), self._change(call)
 
         def put(writer: Writer) -> tuple[bool, Info]:
@@ -201,7 +200,7 @@ class AccountService:
     async def _update(self, call: PartitionCall) -> Response:
         """What many containers report, in one transaction; a status for each."""
         statuses: list[int] = []
-        changes: dict[int, Callable[[Writer], None]] = {}
+        changes: dict[int, Callable[[Writer], bool]] = {}
         for number, each in enumerate(await updates_of(call)):
             try:
                 status, changes[number] = self._container_change(each)
@@ -211,8 +210,9 @@ class AccountService:
         refused = await self._pool.commit(call.device, partial(_all, changes=changes))
         return reply([refused.get(number, status) for number, status in enumerate(statuses)])
 
-    def _container_change(self, call: Call) -> tuple[int, Callable[[Writer], None]]:
-        """What a container reports: the answer, and the work of a transaction.
+    def _container_change(self, call: Call) -> tuple[int, Callable[[Writer], bool]]:
+        """What a container reports: the answer, and the work of a transaction, which says whether
+        it was taken; if not, the answer is 409.
 
         Raises Refusal 400, 503; the work raises Refusal 404.
         """
@@ -269,12 +269,13 @@ class AccountService:
         return Change(account=call.account, timestamp=timestamp, metadata=metadata)
 
 
-def _all(writer: Writer, changes: Mapping[int, Callable[[Writer], None]]) -> dict[int, int]:
+def _all(writer: Writer, changes: Mapping[int, Callable[[Writer], bool]]) -> dict[int, int]:
     """Do them all; the statuses of those that were refused, by their numbers."""
     refused: dict[int, int] = {}
     for number, work in changes.items():
         try:
-            work(writer)
+            if not work(writer):
+                refused[number] = 409
         except Refusal as refusal:
             refused[number] = refusal.status
     return refused

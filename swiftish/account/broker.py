@@ -129,8 +129,11 @@ def put_container(
     container: bytes,
     row: ContainerRow,
     also_deleted: bool = False,
-) -> None:
+) -> bool:
     """Merge what a container reports; the totals change with it.  Again, it changes nothing.
+
+    False when other totals were reported at a later moment: those are still believed.  By a clock
+    that was ahead, perhaps; so whoever reports is to do so again.
 
     Raises Refusal 404 when there is no account, unless its name begins with "."; and when it is
     deleted, unless `also_deleted`.
@@ -150,6 +153,10 @@ def put_container(
     outcome = row_table.merge(writer, SCHEMA, head.id, totals, 0, container, row)
     if outcome is Outcome.NEWS:
         heads.save_totals(writer, head.id, totals)
+    stored = row_table.find(writer, space_of(head.id, 0), container)
+    assert stored is not None
+    known, _ = SCHEMA.decode(stored)
+    return known.totals == row.totals
 
 
 def _merge_metadata(head: Head, change: Change, limits: Limits) -> None:

@@ -57,7 +57,7 @@ class Reader:
             candidates = self._nodes.for_read(place, request.method, now=now)
             return await self._newest(place, request, candidates, reading)
         candidates = self._nodes.for_read(
-            place, request.method, now=now, in_need=lambda: reading.refusal() is None
+            place, request.method, now=now, agreed=lambda: reading.refusal() is not None
         )
         search = Search(
             self._calls,

@@ -2,10 +2,10 @@
 
 Primaries first, then handoffs, without those that failed too often lately; at most
 `request_nodes` of them (twice the replicas), and no fewer than there are replicas.  Primaries that
-are left alone come back, last of all, when too few others are primaries to agree, and for a read
-also when the others have not agreed: sparing them is meant to save time, and must not turn a
-cluster off.  On one machine with one disk there is nobody else to ask, and a disk that was replaced
-a moment ago may have the only copy that can be reached.
+are left alone come back, last of all, when there is no quorum without them: sparing them is meant
+to save time, and must not turn a cluster off.  On one machine with one disk there is nobody else to
+ask; a disk that was replaced a moment ago may have the only copy that can be reached; and when all
+nodes are restarted one after the other, those that are back are still spared.
 
 With write affinity an upload is first offered to local nodes, handoffs among them; the replicators
 take it to where it belongs (reference 2.2).
@@ -100,14 +100,14 @@ class Nodes:
         return self._candidates(place, chain(place.primaries, _handoffs(place)))
 
     def for_read(
-        self, place: Place, method: str, *, now: float, in_need: Callable[[], bool] = lambda: False
+        self, place: Place, method: str, *, now: float, agreed: Callable[[], bool] | None = None
     ) -> Iterator[Device]:
         """Candidates for a read: the primaries as the settings say, but slow ones last.
 
-        `in_need` says, when all others have been asked, whether to ask those that are spared.
+        `agreed` says, when all others have been asked, whether those that are spared need not be.
         """
         order = chain(self._sorted(place, method, now), _handoffs(place))
-        return self._candidates(place, order, in_need)
+        return self._candidates(place, order, agreed)
 
     def _sorted(self, place: Place, method: str, now: float) -> Sequence[Device]:
         primaries, options = place.primaries, place.options
@@ -123,12 +123,18 @@ class Nodes:
         return self.timings.slow_last(place.kind, method, turned, now=now)
 
     def _candidates(
-        self, place: Place, order: Iterable[Device], in_need: Callable[[], bool] = lambda: False
+        self, place: Place, order: Iterable[Device], agreed: Callable[[], bool] | None = None
     ) -> Iterator[Device]:
+        spared: list[Device] = []
+        return _Candidates(place, self._ready(place, order, spared), spared, agreed)
+
+    def _ready(
+        self, place: Place, order: Iterable[Device], spared: list[Device]
+    ) -> Iterator[Device]:
+        """Those that may be asked; the primaries among the others are added to `spared`."""
         limited, kind = self._limiter.limited, place.kind
         unseen = len(place.primaries)
         left = max(unseen, place.options.request_nodes.of(unseen))
-        spared = []
         for node in order:
             primary = unseen > 0 and place.is_primary(node)
             unseen -= primary
@@ -140,8 +146,44 @@ class Nodes:
                 yield node
             if left <= 0 and not unseen:
                 break
-        if len(place.primaries) - len(spared) < place.quorum or in_need():
-            yield from spared
+
+
+class _Candidates(Iterator[Device]):
+    """Those that are ready, and then, in need, those that are spared.
+
+    The requests to all replicas of a name share one: each takes a candidate, and another when that
+    one breaks.  So whoever finds none stands for a replica that will not be there.  Others may
+    still find one later.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        ready: Iterator[Device],
+        spared: list[Device],
+        agreed: Callable[[], bool] | None,
+    ) -> None:
+        self._ready = ready
+        self._spared = spared
+        self._agreed = agreed
+        self._missing = 0
+        self._missing_max = len(place.primaries) - place.quorum
+
+    def __next__(self) -> Device:
+        node = next(self._ready, None)
+        if node is not None:
+            return node
+        if self._missing == 0 and len(self._spared) > self._missing_max:
+            self._missing_max = -1  # there can't be a quorum of the others
+        self._missing += 1
+        if not self._spared or not self._is_in_need():
+            raise StopIteration
+        return self._spared.pop(0)
+
+    def _is_in_need(self) -> bool:
+        if self._agreed is not None:
+            return not self._agreed()
+        return self._missing > self._missing_max
 
 
 def _local_first(place: Place) -> Iterator[Device]:

@@ -33,6 +33,7 @@ from swiftish.db.sync_rules import (
     Placement,
     Where,
     is_in_sync,
+    is_ours_to_count,
     is_removable,
     lacking,
     stand_ins,
@@ -282,7 +283,7 @@ class Replicator(Generic[Row]):
         let_go: list[Database] = []
         for database in batch.databases.values():
             args = database.placement, database.confirmed, database.number
-            self._below += lacking(*args) > 0
+            self._below += lacking(*args) > 0 and is_ours_to_count(*args)
             self._strays += not database.placement.is_home
             if is_removable(*args):
                 let_go.append(database)

@@ -17,11 +17,13 @@ Where: TypeAlias = tuple[str, str]  # address and device: what a ring's change l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """`primaries` but for this device, which may be one (`is_home`)."""
+    """`primaries` but for this device, which may be one (`is_home`); so many of them come `ahead`
+    of it in the ring, and all of them where it is none."""
 
     partition: int
     primaries: tuple[Device, ...]
     is_home: bool
+    ahead: int
 
     @property
     def replicas(self) -> int:
@@ -33,7 +35,13 @@ def place(ring: Ring, partition: int, is_own: Callable[[Device], bool]) -> Place
     """Where a partition belongs; `is_own` says which of the ring's devices is the one that asks."""
     devices = ring.primaries(partition)
     others = tuple(device for device in devices if not is_own(device))
-    return Placement(partition=partition, primaries=others, is_home=len(others) < len(devices))
+    own = (number for number, device in enumerate(devices) if is_own(device))
+    return Placement(
+        partition=partition,
+        primaries=others,
+        is_home=len(others) < len(devices),
+        ahead=next(own, len(devices)),
+    )
 
 
 def stand_ins(ring: Ring, partition: int, is_own: Callable[[Device], bool]) -> Iterator[Device]:
@@ -77,6 +85,13 @@ def lacking(placement: Placement, confirmed: Confirmations, number: int) -> int:
     """How many replicas are not known to exist, wherever they may be; this device has one."""
     known = 1 + sum(confirmation.number >= number for confirmation in confirmed.values())
     return max(0, placement.replicas - known)
+
+
+def is_ours_to_count(placement: Placement, confirmed: Confirmations, number: int) -> bool:
+    """Whether this device says of a database that replicas are lacking: it is the first primary
+    that holds all of it, or none does.  So each is counted once."""
+    first = placement.primaries[: placement.ahead]
+    return not any(_holds(confirmed, device, number) for device in first)
 
 
 def _holds(confirmed: Confirmations, device: Device, number: int) -> bool:

@@ -80,6 +80,11 @@ class ContainerRow(NamedTuple):
     def deleted(self) -> bool:
         return self.objects == 0 and self.delete_timestamp > self.put_timestamp
 
+    @property
+    def totals(self) -> tuple[int, int, int]:
+        """What was reported: how many objects and bytes, and in which policy."""
+        return self.objects, self.bytes, self.policy_index
+
 
 def merge_containers(a: ContainerRow, b: ContainerRow) -> ContainerRow:
     """The row that knows everything that either knows."""

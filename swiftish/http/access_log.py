@@ -1,12 +1,16 @@
 """One line per request, key=value (ARCHITECTURE 11).  Tokens, keys and signatures never.
 
 What clients choose is percent-encoded, so that a line is a line and a space ends a value.
+
+Load balancers and Prometheus ask every second or so how a server is.  That they were told is not
+logged; that they were not, is.
 """
 
 import logging
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from swiftish.http.health import is_monitoring
 from swiftish.http.message import Context
 from swiftish.http.request_head import RequestHead
 
@@ -39,11 +43,16 @@ class AccessLog:
         self.switched_on = switched_on and log.isEnabledFor(logging.INFO)
 
     def write(self, exchange: Exchange) -> None:
-        if self.switched_on:
+        if self.switched_on and not _is_routine(exchange):
             # Not log.info(): finding out who calls costs more than everything else here.
             record = logging.LogRecord(log.name, logging.INFO, "", 0, line(exchange), None, None)
             record.__dict__["is_line"] = True
             log.handle(record)
+
+
+def _is_routine(exchange: Exchange) -> bool:
+    head = exchange.head
+    return exchange.status == 200 and head is not None and is_monitoring(head.path)
 
 
 def line(exchange: Exchange) -> str:

@@ -3,11 +3,15 @@
 It walks the hash folders that changed since shortly before the crash (object/mark.py), and leaves
 what it finds in them as pending updates, which object/updater.py sends.  Containers that heard
 already merge the same row again.  It runs beside everything else: a start does not wait for it.
+
+What a change had made obsolete, and did not get to remove, is removed on the way: nobody else would
+before the object is changed again, and it may be large.
 """
 
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from swiftish.domain.names import Target
@@ -22,6 +26,7 @@ from swiftish.object.container_update import (
 )
 from swiftish.object.disk import Disk
 from swiftish.object.errors import BadMetadata, NoObject, ObjectError
+from swiftish.object.hashdir import State
 from swiftish.object.index import Indexes, Update, pending_key
 from swiftish.object.mark import LeftBehind, left_behind
 from swiftish.object.paths import Location
@@ -163,6 +168,7 @@ def _rows_of(disk: Disk, partition: _Partition, digest: str) -> list[Update]:
     if winner is None:
         return []
     metadata = read_metadata(disk, location, winner)
+    _clear_away(disk, location, state)
     target = Target(*metadata.name[1:].split("/", 2))
     if state.data is None:
         return [row_of_delete(target, policy, metadata.timestamp, Recipients())]
@@ -180,3 +186,12 @@ def _rows_of(disk: Disk, partition: _Partition, digest: str) -> list[Update]:
     if current.delete_at is not None:
         rows.append(row_of_expiry(target, digest, current, UNSAID))
     return rows
+
+
+def _clear_away(disk: Disk, location: Location, state: State) -> None:
+    """Remove what is obsolete, once what makes it so is durable."""
+    if state.obsolete:
+        disk.sync_folder(location.folder)
+        for name in state.obsolete:
+            with suppress(FileNotFoundError):
+                disk.files.unlink(disk.path(f"{location.folder}/{name}"))

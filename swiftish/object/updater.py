@@ -24,9 +24,9 @@ INTERVAL_MAX_S = 60.0
 class Updater:
     """One pass tries every pending update of every device once, some at a time; then it rests.
 
-    An update goes where it was meant to go.  When the container ring no longer has one of those
-    places, the container has moved, and all of its primaries are told; so it is when nobody said
-    where to go (object/recovery.py).  Rows older than the reclaim age are dropped: their container
+    An update goes where it was meant to go.  When one of those places is no longer a primary of the
+    container, that has moved, and all of its primaries are told; so it is when nobody said where to
+    go (object/recovery.py).  Rows older than the reclaim age are dropped: their container
     is gone for good.
 
     A server that does not answer in time is not asked again in this pass.  Passes that achieve
@@ -120,17 +120,13 @@ class Updater:
         self._achieved = self._achieved or key in rest
 
     def _addressed(self, update: Update) -> Update:
-        known = [
-            node
-            for node in update.nodes
-            if self._ring().find(address=node.address, device=node.device) is not None
+        ring = self._ring()
+        partition = ring.partition(self._hash_path(update.account, update.container))
+        primaries = [
+            Node(address=device.address, device=device.device)
+            for device in ring.primaries(partition)
         ]
+        known = [node for node in update.nodes if node in primaries]
         if known and len(known) == len(update.nodes):
             return update
-        partition = self._ring().partition(self._hash_path(update.account, update.container))
-        primaries = (
-            Node(address=device.address, device=device.device)
-            for device in self._ring().primaries(partition)
-        )
-        nodes = tuple(dict.fromkeys((*known, *primaries)))
-        return replace(update, partition=partition, nodes=nodes)
+        return replace(update, partition=partition, nodes=tuple(primaries))

@@ -290,6 +290,31 @@ def test_many_reports_at_once(tmp_path: Path) -> None:
     run(tmp_path, script)
 
 
+def test_t27_a_report_of_a_clock_that_was_ahead(tmp_path: Path) -> None:
+    """It counts until it is overtaken; whoever knows better hears of that, and reports again."""
+
+    async def script(accounts: Accounts) -> None:
+        await accounts.ask("PUT", A, x_timestamp="1")
+        common = {"x-put-timestamp": "2", "x-delete-timestamp": "0"}
+        ahead = {**common, "x-timestamp": "3600", "x-object-count": "3"}
+        right = {**common, "x-timestamp": "60", "x-object-count": "4"}
+        later = {**right, "x-timestamp": "3601"}
+        same = {**ahead, "x-timestamp": "60"}
+        row = f"{A}/one"
+        assert await accounts.update(("PUT", row, ahead), ("PUT", row, right)) == [201, 409]
+        assert (await accounts.ask("PUT", row, **_spelled(right))).status == 409
+        assert (await accounts.head())["x-account-object-count"] == "3"
+        assert (await accounts.ask("PUT", row, **_spelled(same))).status == 201
+        assert (await accounts.ask("PUT", row, **_spelled(later))).status == 201
+        assert (await accounts.head())["x-account-object-count"] == "4"
+
+    run(tmp_path, script)
+
+
+def _spelled(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("-", "_"): value for name, value in headers.items()}
+
+
 def test_t27_metadata_that_had_been_set_later(tmp_path: Path) -> None:
     """It stays, and the answer says so."""
 

@@ -541,6 +541,43 @@ def test_a_spared_node_tells_what_was_deleted() -> None:
     run(main())
 
 
+@pytest.mark.parametrize(("data", "headers"), WAYS)
+def test_a_spared_node_is_asked_before_an_upload_fails(
+    data: bytes, headers: dict[str, str]
+) -> None:
+    """All nodes are restarted in turn: the last one is away, and the others are still spared."""
+
+    async def main() -> None:
+        rig = Rig()
+        place = rig.place()
+        for node in (place.primaries[0], *place.handoffs):
+            rig.limiter.limit("object", node)
+        rig.break_primaries(Faults(), Faults(), REFUSES)
+        assert (await rig.put(data, headers=headers)).status == 201
+        await rig.settle()
+        assert rig.copies() == 2
+        rig.cluster.nodes[rig.primary(2)].faults = Faults()
+        assert (await small_change(rig, "DELETE")).status == 204
+
+    run(main())
+
+
+def test_a_spared_node_is_left_alone_where_a_quorum_stores_an_upload() -> None:
+    """Two of three do, and nobody waits for the third."""
+
+    async def main() -> None:
+        rig = Rig()
+        place = rig.place()
+        for node in (place.primaries[0], *place.handoffs):
+            rig.limiter.limit("object", node)
+        rig.break_primaries(STALLS, Faults(), Faults())
+        began = asyncio.get_running_loop().time()
+        assert (await rig.put(SMALL)).status == 201
+        assert asyncio.get_running_loop().time() - began < 0.1
+
+    run(main())
+
+
 def test_a_spared_node_is_left_alone_where_the_others_agree() -> None:
     """There is nothing, as the two others know; nobody waits for the third."""
 

@@ -55,7 +55,7 @@ def ring_of(*devices: str) -> Ring:
 class Node:
     """Account and container servers of one node, and what was said between them."""
 
-    def __init__(self, root: Path, *names: str) -> None:
+    def __init__(self, root: Path, *names: str, patience_s: float = 30.0) -> None:
         for name in names:
             (root / name).mkdir(exist_ok=True)
         self.clock = FixedClock()
@@ -80,7 +80,7 @@ class Node:
             transport=LocalTransport(handlers),
             hash_path=HASH_PATH,
             background=self.background,
-            settings=ContainerSettings(account_update_timeout_s=0.05, report_batch=3),
+            settings=ContainerSettings(account_update_timeout_s=patience_s, report_batch=3),
         )
 
     async def _account_server(self, request: Request) -> Response:
@@ -122,19 +122,24 @@ C = "/d1/1/a/c"
 
 
 @contextmanager
-def node_on(root: Path, *names: str) -> Iterator[Node]:
-    node = Node(root, *names)
+def node_on(root: Path, *names: str, patience_s: float = 30.0) -> Iterator[Node]:
+    node = Node(root, *names, patience_s=patience_s)
     try:
         yield node
     finally:
         node.close()
 
 
-def run(root: Path, script: Callable[[Node], Awaitable[None]], *names: str) -> None:
-    """Run a script on a node of its own."""
+def run(
+    root: Path,
+    script: Callable[[Node], Awaitable[None]],
+    *names: str,
+    patience_s: float = 30.0,
+) -> None:
+    """Run a script on a node of its own, which waits for accounts for so long."""
 
     async def main() -> None:
-        with node_on(root, *(names or ("d1",))) as node:
+        with node_on(root, *(names or ("d1",)), patience_s=patience_s) as node:
             await script(node)
             await node.background.aclose(timeout_s=1)
 
@@ -324,7 +329,7 @@ def test_an_account_that_does_not_answer_holds_nobody_up_for_long(tmp_path: Path
         assert len(node.background) == 1
         answered.set()
 
-    run(tmp_path, script)
+    run(tmp_path, script, patience_s=0.05)
 
 
 def test_a_container_of_the_system_makes_itself(tmp_path: Path) -> None:

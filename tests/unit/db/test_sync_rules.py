@@ -6,6 +6,7 @@ from swiftish.db.sync_rules import (
     Confirmation,
     Placement,
     is_in_sync,
+    is_ours_to_count,
     is_removable,
     lacking,
     place,
@@ -27,8 +28,8 @@ def own(name: str) -> Placement:
 
 def test_place() -> None:
     """The primaries but for oneself; in the place of one that has no disk, the next handoff."""
-    assert own("d1") == Placement(partition=0, primaries=(D0, D2), is_home=True)
-    assert own("d4") == Placement(partition=0, primaries=(D0, D1, D2), is_home=False)
+    assert own("d1") == Placement(partition=0, primaries=(D0, D2), is_home=True, ahead=1)
+    assert own("d4") == Placement(partition=0, primaries=(D0, D1, D2), is_home=False, ahead=3)
     assert own("d1").replicas == own("d4").replicas == 3
     spares = list(stand_ins(RING, 0, lambda device: device is D3))
     assert D4 in spares
@@ -63,6 +64,26 @@ def test_t30_what_follows(
     assert is_in_sync(placement, confirmed, 9) is in_sync
     assert is_removable(placement, confirmed, 9) is removable
     assert lacking(placement, confirmed, 9) == lacks
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "ours"),
+    [
+        ("d0", {D1: yes}, True),
+        ("d1", {}, True),
+        ("d1", {D2: yes}, True),
+        ("d1", {D0: yes}, False),
+        ("d1", {D0: behind}, True),  # it does not know of what is lacking
+        ("d4", {D3: yes}, True),
+        ("d4", {D2: yes}, False),
+    ],
+)
+def test_what_is_lacking_is_counted_once(
+    name: str, said: dict[Device, Confirmation], ours: bool
+) -> None:
+    """By the first primary that holds all of it; by others only when none does."""
+    confirmed = {where(device): each for device, each in said.items()}
+    assert is_ours_to_count(own(name), confirmed, 9) is ours
 
 
 def test_one_replica() -> None:

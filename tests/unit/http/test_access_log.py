@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from swiftish.http.access_log import Exchange, line, redacted
+from swiftish.http.access_log import AccessLog, Exchange, line, redacted
 from swiftish.http.message import Body, Context, Request, Response
 from swiftish.http.replies import plain
 from swiftish.http.request_head import parse_head
@@ -47,6 +47,19 @@ def test_a_line_stays_a_line() -> None:
     assert text.count("status=") == 3
     assert text.count(" status=") == 1
     assert "path=/%FF%22%09" in text
+
+
+def test_who_asks_how_the_server_is_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Unless the answer is not what they hoped for."""
+    caplog.set_level(logging.INFO, "swiftish.access")
+    log = AccessLog()
+    for target in (b"/healthcheck", b"/metrics", b"/recon/node", b"/v1/a"):
+        log.write(exchange(target))
+    refused = exchange(b"/metrics")
+    refused.status = 404
+    log.write(refused)
+    said = [(record.message.split()[2], record.message.split()[3]) for record in caplog.records]
+    assert said == [("path=/v1/a", "status=200"), ("path=/metrics", "status=404")]
 
 
 SECRET = "0123456789abcdef0123456789abcdef"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from swiftish.domain.timestamp import Timestamp
 from swiftish.object.index import Node as Place
 from swiftish.object.index import Update, pack_update, pending_key, unpack_update
 from swiftish.object.settings import ObjectSettings
+from swiftish.object.updater import Updater
+from swiftish.ring.ring import fixed
 from swiftish.runtime.environment import Environment, EnvironmentFailed, Writer
 from swiftish.runtime.worker import Worker, run_once
-from tests.fakes.object_node import BOTH, ONE, Node, serving
+from tests.fakes.object_node import BOTH, HASH_PATH, ONE, RING, Node, serving
 
 SHORT = ObjectSettings(container_update_timeout_s=0.02, updater_timeout_s=0.02)
 
@@ -114,6 +117,24 @@ def test_rows_that_nobody_wants_any_more(device: Path) -> None:
         assert await run_once(updater(node)) == 0
 
     serving(device, scenario)
+
+
+def test_t28_a_container_that_has_moved(device: Path) -> None:
+    """Its old place is in the ring as before, and has no such container: the new ones are told."""
+
+    async def scenario(node: Node) -> None:
+        node.containers.status["sdc"] = 503
+        assert (await node.ask("PUT", body=b"x", at=1, headers=ONE)).status == 201
+        node.containers.status["sdc"] = 404
+        worker = updater(node)
+        assert isinstance(worker, Updater)
+        worker._ring = fixed(replace(RING, rows=RING.rows[1:]))
+        await run_once(worker)
+        partition = RING.partition(HASH_PATH("a", "c"))
+        assert told(node) == [f"PUT /sdd/{partition}/a/c/o"]
+
+    serving(device, scenario)
+    assert pending(Node(device)) == []
 
 
 def test_an_update_that_can_be_neither_sent_nor_kept(device: Path) -> None:

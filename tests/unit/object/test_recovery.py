@@ -132,6 +132,26 @@ def test_damaged_objects_do_not_stop_the_recovery(device: Path) -> None:
     serving(device, scenario)
 
 
+def test_what_was_obsolete_is_removed(device: Path) -> None:
+    """A process was killed between the new object and the removal of the old one."""
+
+    async def scenario(node: Node) -> None:
+        await node.ask("PUT", "object", b"old", at=1)
+        (old,) = node.folder("object").iterdir()
+        kept = node.path / "kept"
+        kept.hardlink_to(old)
+        await node.ask("PUT", "object", b"new", at=2)
+        (new,) = node.folder("object").iterdir()
+        kept.rename(old)
+        await recover(node)
+        assert set(node.folder("object").iterdir()) == {old, new}, "it runs: nobody was killed"
+        (node.path / "serving" / "of-the-dead").touch()
+        await recover(node)
+        assert list(node.folder("object").iterdir()) == [new]
+
+    serving(device, scenario)
+
+
 KILLED = """
 import asyncio, sys
 from pathlib import Path

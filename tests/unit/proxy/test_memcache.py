@@ -35,7 +35,7 @@ class Proxy:
         *servers: FakeMemcached,
         secret: bytes = b"secret",
         leave_alone_s: float = 0.2,
-        io_timeout_s: float = 0.1,
+        io_timeout_s: float = 0.5,
     ) -> None:
         self.cache = MemcacheCache(
             MemcacheSettings(
@@ -130,7 +130,7 @@ def test_a_server_that_talks_nonsense_is_a_miss(says: bytes, servers: list[FakeM
         assert await proxy.get("a") is None
         assert not await proxy.put("a", b"1")
         await proxy.cache.drop("a")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
         server.says = None
         await asyncio.sleep(0.25)
         assert await proxy.put("a", b"2")
@@ -153,8 +153,8 @@ def test_a_server_that_hangs_costs_one_request_its_time(servers: list[FakeMemcac
             began = time.monotonic()
             await proxy.put(key, b"1")
             times.append(time.monotonic() - began)
-        assert times[0] >= 0.1
-        assert max(times[1:]) < 0.1
+        assert times[0] >= 0.5
+        assert max(times[1:]) < 0.5
         assert await proxy.get(key) == b"1"
         assert servers[1].items
 
