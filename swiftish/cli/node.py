@@ -7,6 +7,7 @@ runs the machine.  docs/reference/cluster.md describes the file.
 
 import os
 import socket
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -229,28 +230,39 @@ def _addresses(bind: str, ring_ips: Collection[str]) -> Collection[str]:
     return OwnAddresses(port)
 
 
+OTHERS_S = 10.0  # for so long an address that is not ours is not looked at again
+
+
 @dataclass(frozen=True)
 class OwnAddresses(Collection[str]):
     """Every `ip:port` with this port whose ip is one of this machine's.  Found out by binding."""
 
     port: int
-    _known: dict[str, bool] = field(default_factory=dict, compare=False)
+    _known: set[str] = field(default_factory=set, compare=False)
+    _others: dict[str, float] = field(default_factory=dict, compare=False)  # and until when
 
     def __contains__(self, address: object) -> bool:
         assert isinstance(address, str)
         host, _, port = address.rpartition(":")
         if port != str(self.port):
             return False
-        found = self._known.get(host)
-        if found is None:
-            found = self._known[host] = is_own_address(host)
-        return found
+        if host in self._known:
+            return True
+        now = time.monotonic()
+        if now < self._others.get(host, 0.0):
+            return False
+        if is_own_address(host):
+            self._known.add(host)
+            return True
+        # Perhaps only now: an interface may not be up yet, or a name not be found.
+        self._others[host] = now + OTHERS_S
+        return False
 
     def __iter__(self) -> Iterator[str]:
-        return (f"{host}:{self.port}" for host, own in self._known.items() if own)
+        return (f"{host}:{self.port}" for host in self._known)
 
     def __len__(self) -> int:
-        return sum(self._known.values())
+        return len(self._known)
 
 
 def is_own_address(host: str) -> bool:

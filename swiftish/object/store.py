@@ -150,6 +150,9 @@ def delete(
 
     It counts more than an object of the same moment, as in object/hashdir.py.
 
+    The same deletion once more changes nothing, and there was no object: its container may not have
+    heard of the first, which may have come from another replica.
+
     Raises NoObject without leaving one when something newer was deleted already; Conflict,
     WrongDeleteAt, SyncFailed, OSError.
     """
@@ -167,6 +170,8 @@ def delete(
     else:
         since = current.data.timestamp
         existed = not current.expired(now=conditions.now)
+    if since == timestamp and not existed and if_delete_at is None:
+        return False, None
     if since is not None and (since > timestamp or (since == timestamp and current is None)):
         raise Conflict(since) if existed or if_delete_at is not None else NoObject(since)
     if if_delete_at is not None:

@@ -101,7 +101,9 @@ class Updater:
         return batch[-1][0]
 
     async def _send(self, key: bytes, update: Update, rest: dict[bytes, Update | None]) -> None:
-        age_s = self._clock.now() - update.timestamp.seconds
+        if self._clock.now() - update.timestamp.seconds > self._settings.reclaim_age_s:
+            rest[key] = None  # whoever knew that it was deleted since may have forgotten
+            return
         update = self._addressed(update)
         skipped = self._silent.intersection(update.nodes)
         left = set(update.nodes) - skipped
@@ -113,7 +115,7 @@ class Updater:
             self._silent |= left
         left |= skipped
         self._tried = True
-        if not left or age_s > self._settings.reclaim_age_s:
+        if not left:
             rest[key] = None
         elif len(left) < len(update.nodes):
             rest[key] = update.to([node for node in update.nodes if node in left])

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from swiftish.cli import node as node_module
 from swiftish.cli.node import (
+    OTHERS_S,
     Node,
     OwnAddresses,
     Unusable,
@@ -110,6 +112,23 @@ def test_own_addresses_are_found_out() -> None:
     assert "127.0.0.1:6200" in own
     assert "127.0.0.1:6201" not in own
     assert "192.0.2.1:6200" not in own
+    assert list(own) == ["127.0.0.1:6200"]
+
+
+def test_an_address_may_become_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interface that was not up yet: a process that has once taken its own device for another's
+    must not do so for ever, for it would give its copy up to itself."""
+    now, up = [0.0], [False]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(node_module, "is_own_address", lambda _: up[0])
+    own = OwnAddresses(6200)
+    assert "192.0.2.1:6200" not in own
+    up[0] = True
+    assert "192.0.2.1:6200" not in own
+    now[0] += OTHERS_S
+    assert "192.0.2.1:6200" in own
+    up[0] = False
+    assert "192.0.2.1:6200" in own
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,22 @@ def test_t53_a_container_that_is_down(device: Path) -> None:
     serving(device, scenario)
 
 
+def test_t53_the_same_deletion_from_another_replica(device: Path) -> None:
+    """Its tombstone came by replication, which tells nobody; whoever asks now has containers to
+    tell."""
+
+    async def scenario(node: Node) -> None:
+        assert (await node.ask("PUT", at=1)).status == 201
+        assert (await node.ask("DELETE", at=2)).status == 204
+        assert told(node) == []
+        assert (await node.ask("DELETE", at=2, headers=ONE)).status == 404
+        assert told(node) == ["DELETE /sdc/2/a/c/o"]
+        assert (await node.ask("DELETE", at=1, headers=ONE)).status == 404
+        assert len(told(node)) == 1, "an older one is news to nobody"
+
+    serving(device, scenario)
+
+
 def test_a_slow_container(device: Path) -> None:
     """Costs the client the timeout and no more; both replicas are told at once."""
 
