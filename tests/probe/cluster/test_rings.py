@@ -75,6 +75,12 @@ def in_ring(lab: Lab, node: LabNode) -> int:
     )
 
 
+def is_at_home(lab: Lab) -> bool:
+    """After another pass of all who heal."""
+    heal(lab)
+    return misplaced(lab) == []
+
+
 def test_t28_a_node_more_and_a_node_less_under_load(
     lab: Lab, account: Account, container: str
 ) -> None:
@@ -84,7 +90,8 @@ def test_t28_a_node_more_and_a_node_less_under_load(
     for number in range(30):
         account.put(container, f"o{number:02}", b"%d" % number)
     before = {p: ring_of(lab, "object").primaries(p) for p in range(64)}
-    with Load(lab, container, proxies=1) as load:
+    # A primary that the ring has just made may have an older version than the others.
+    with Load(lab, container, proxies=1, may_be_stale=True) as load:
         load.wait_for(5)
         join(lab, fresh)
         rebalance(lab)
@@ -98,8 +105,7 @@ def test_t28_a_node_more_and_a_node_less_under_load(
         drain(lab, leaving)
         rebalance(lab)
         reload_all(lab)
-        heal(lab)
-        assert misplaced(lab) == []
+        until(lambda: is_at_home(lab), what="all at home, whatever is written meanwhile")
         leave(lab, leaving)
         rebalance(lab)
         reload_all(lab)
