@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from swiftish.object.disk import SPACE_CHECK_INTERVAL_S
 from tests.functional.account import Account
 from tests.functional.server import until
 from tests.lab.disks import CannotHang
@@ -157,6 +158,7 @@ def test_t39_a_handoffs_disk_is_full(lab: Lab, account: Account, container: str)
     ballast = fill(full.disk, leave=1_000_000)
     try:
         stop(found.primaries[0])
+        time.sleep(SPACE_CHECK_INTERVAL_S)  # for so long a server believes what it has seen
         account.put(container, name, b"y" * 10_000)
         there = copies(lab, ACCOUNT, container, name)
         assert f"{full}!" not in there
