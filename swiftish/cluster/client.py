@@ -17,6 +17,7 @@ from swiftish.cluster.listings import (
 )
 from swiftish.domain.limits import MiB
 from swiftish.domain.names import Target
+from swiftish.http.bodies import TooLong, read_all
 from swiftish.http.message import Body, Bytes, Handler, Request, Response
 
 TRIES = 3
@@ -166,15 +167,12 @@ async def whole(response: Response) -> Response:
     """The same answer with its body in memory.  Raises OSError when it breaks, or is too large."""
     if isinstance(response.body, Bytes):
         return response
-    pieces = []
-    size = 0
     async with response:
-        while piece := await response.body.read():
-            pieces.append(piece)
-            size += len(piece)
-            if size > LISTING_BYTES_MAX:
-                raise OSError(f"an answer of more than {LISTING_BYTES_MAX} bytes")
-    return response.replace(body=Bytes(b"".join(pieces)))
+        try:
+            data = await read_all(response.body, size_max=LISTING_BYTES_MAX)
+        except TooLong:
+            raise OSError(f"an answer of more than {LISTING_BYTES_MAX} bytes") from None
+    return response.replace(body=Bytes(data))
 
 
 def in_memory(response: Response) -> bytes:

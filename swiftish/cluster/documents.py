@@ -10,6 +10,7 @@ from typing import Any
 import msgpack
 
 from swiftish.domain.limits import MiB
+from swiftish.http.bodies import TooLong, read_all
 from swiftish.http.message import Body, Bytes, Response
 from swiftish.http.replies import Refusal
 
@@ -46,7 +47,9 @@ def reply(document: object, headers: Mapping[str, str] | None = None) -> Respons
 async def asked(body: Body, *, size_max: int = DOCUMENT_BYTES_MAX) -> Any:  # noqa: ANN401
     """The document in a request.  Raises Refusal 400 for what is none, 413 for too much."""
     try:
-        return unpacked(await _read(body, size_max))
+        return unpacked(await read_all(body, size_max=size_max))
+    except TooLong:
+        raise Refusal(413, f"A document may have {size_max} bytes.") from None
     except BadDocument as error:
         raise Refusal(400, f"The body is no document: {error}") from None
 
@@ -55,17 +58,6 @@ async def answered(response: Response, *, size_max: int = DOCUMENT_BYTES_MAX) ->
     """The document in an answer, which is closed.  Raises BadDocument, OSError."""
     async with response:
         try:
-            return unpacked(await _read(response.body, size_max))
-        except Refusal as refusal:
-            raise BadDocument(str(refusal)) from None
-
-
-async def _read(body: Body, size_max: int) -> bytes:
-    pieces = []
-    size = 0
-    while piece := await body.read():
-        size += len(piece)
-        if size > size_max:
-            raise Refusal(413, f"A document may have {size_max} bytes.")
-        pieces.append(piece)
-    return b"".join(pieces)
+            return unpacked(await read_all(response.body, size_max=size_max))
+        except Refusal as error:
+            raise BadDocument(str(error)) from None

@@ -1,4 +1,4 @@
-"""One line per request, key=value (ARCHITECTURE 11).  Tokens, keys and signatures never.
+"""One line per request, key=value (ARCHITECTURE 10).  Tokens, keys and signatures never.
 
 What clients choose is percent-encoded, so that a line is a line and a space ends a value.
 
